@@ -1,0 +1,179 @@
+//! The `Pager` contract: virtual memory of one context window.
+
+use std::sync::Arc;
+
+use kernel_types::{
+    BlobHash, CacheModel, Importance, Message, Origin, PageContent, PageKind, PageNo, Recalled, Tokens,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::PagerError;
+
+/// What a pager needs to know at the start. The same configuration and changes give the same state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PagerConfig {
+    /// The model's name: chooses the tokenizer.
+    pub model: String,
+    /// The most tokens a rendered prompt may have, tools and output left out.
+    pub window: Tokens,
+    /// The provider's prefix cache.
+    pub cache: CacheModel,
+}
+
+/// Where page bodies come from: the kernel's memory cache in front of the store.
+pub trait Swap {
+    /// The body at this address, if it is in memory.
+    fn body(&self, hash: &BlobHash) -> Option<Arc<str>>;
+}
+
+/// A page to allocate; its text is the body at `body`, in memory when the change is applied.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PageDraft {
+    /// What it is.
+    pub kind: PageKind,
+    /// The address of its text.
+    pub body: BlobHash,
+    /// How much it matters.
+    pub importance: Importance,
+    /// Never evicted.
+    pub pinned: bool,
+    /// Not in the window at first.
+    pub swapped: bool,
+    /// Where the text comes from.
+    pub origin: Option<Origin>,
+}
+
+/// A change of a page table. Changes are journaled: replaying them gives the same table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Change {
+    /// New pages; one change is one group. They are numbered in order.
+    Allocate(Vec<PageDraft>),
+    /// Pin a page; one that is swapped comes back at the tail.
+    Pin(PageNo),
+    /// Unpin a page.
+    Unpin(PageNo),
+    /// Forget a page, and with it its whole group if it is part of a tool call.
+    Free(PageNo),
+    /// Put pages (with their groups) back at the tail; resident ones stay where they are and are touched.
+    Recall(Vec<PageNo>),
+    /// Take pages (with their groups) out of the window. A pinned page is an error.
+    Evict(Vec<PageNo>),
+    /// The window was shown to the model as [`Rendered::trace`] says: what it holds is now expected to be cached.
+    Rendered(Vec<u64>),
+    /// The provider counted `reported` tokens where the pager had estimated `estimated`.
+    Calibrate {
+        /// The pager's estimate, uncalibrated: [`Rendered::raw_tokens`].
+        estimated: Tokens,
+        /// The provider's count.
+        reported: Tokens,
+    },
+}
+
+/// What a change did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Applied {
+    /// Pages allocated or recalled, in order.
+    pub pages: Vec<PageNo>,
+}
+
+/// A rendered window.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rendered {
+    /// The messages, system first. The same bytes as before, up to the first thing that changed.
+    pub messages: Vec<Message>,
+    /// The pages in it, in order.
+    pub resident: Vec<PageNo>,
+    /// Its size, calibrated. Never above [`PagerConfig::window`].
+    pub tokens: Tokens,
+    /// Its size before calibration.
+    pub raw_tokens: Tokens,
+    /// Tokens of the prefix that is unchanged since the last [`Change::Rendered`], calibrated.
+    pub stable: Tokens,
+    /// Identifies the bytes of each message in order, for [`Change::Rendered`].
+    pub trace: Vec<u64>,
+}
+
+/// A page as [`Pager::pages`] lists it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PageStatus {
+    /// Its number.
+    pub page: PageNo,
+    /// What it is.
+    pub kind: PageKind,
+    /// The address of its text.
+    pub body: BlobHash,
+    /// Its size.
+    pub tokens: Tokens,
+    /// It is in the window.
+    pub resident: bool,
+    /// It is pinned.
+    pub pinned: bool,
+    /// Where the text comes from.
+    pub origin: Option<Origin>,
+}
+
+/// The page table and replacement policy of one address space.
+///
+/// # Contract
+/// - Policy only: synchronous, no clock, no I/O, no randomness. State changes only by `apply`,
+///   deterministically.
+/// - A page that was allocated and not freed MUST be readable, byte for byte, resident or not.
+/// - Groups are atomic: a tool call and its results are resident together or not at all.
+/// - `render` MUST NOT exceed the window. If it would, it is [`PagerError::Overfull`], and `plan` says what to evict first.
+/// - Rendering is append-only: between two renders with no `Evict`, `Free`, `Pin` or `Note` in between, the earlier messages
+///   are a prefix of the later ones (a last message of the same role may have grown at its end). Notes render last.
+/// - Pages allocated since the last render are in the next one, unless allocated `swapped`.
+/// - An error MUST leave the state unchanged.
+///
+/// # Cancellation
+/// Nothing here waits. A body that is not in memory is [`PagerError::Fault`]: load it and call again.
+///
+/// # Errors
+/// [`PagerError`]; a page number that was never given out, or was freed, is `NotFound`, whatever other spaces hold.
+///
+/// # Implementing
+/// Implement the methods and [`PagerFactory`], expand `pager_conformance!`, hand the factory to the kernel. If all you want is
+/// another size or watermark, do not write a pager: configure the one that is there.
+pub trait Pager: Send {
+    /// Applies one change.
+    fn apply(&mut self, change: &Change, swap: &dyn Swap) -> Result<Applied, PagerError>;
+
+    /// Reads a page, resident or not.
+    fn read(&self, page: PageNo, swap: &dyn Swap) -> Result<PageContent, PagerError>;
+
+    /// The pages that fit `query` best, within `budget` tokens (groups counted whole), best first. Changes nothing.
+    fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled>;
+
+    /// The changes that make room for the next render, and none if it fits. They are applied by the caller.
+    fn plan(&self) -> Result<Vec<Change>, PagerError>;
+
+    /// Renders the window. Changes nothing.
+    fn render(&self, swap: &dyn Swap) -> Result<Rendered, PagerError>;
+
+    /// All pages, in order of their numbers.
+    fn pages(&self) -> Vec<PageStatus>;
+
+    /// The whole state, for [`PagerFactory::load`]. Bodies are not in it.
+    fn save(&self) -> Result<Vec<u8>, PagerError>;
+}
+
+/// Makes pagers of one policy.
+pub trait PagerFactory: Send + Sync {
+    /// The policy's name.
+    fn name(&self) -> &'static str;
+
+    /// An empty address space.
+    ///
+    /// # Errors
+    /// [`PagerError::Invalid`] for a window of zero.
+    fn make(&self, config: &PagerConfig) -> Result<Box<dyn Pager>, PagerError>;
+
+    /// The address space that `save` wrote.
+    ///
+    /// # Errors
+    /// [`PagerError::Fault`] names bodies to load first; [`PagerError::Corrupt`] if the bytes are not a saved state.
+    fn load(&self, config: &PagerConfig, saved: &[u8], swap: &dyn Swap)
+    -> Result<Box<dyn Pager>, PagerError>;
+}

@@ -1,0 +1,109 @@
+//! The `Scheduler` contract: which process gets the next LLM slot.
+
+use kernel_types::{Pid, Priority, Tokens};
+
+use crate::SchedError;
+
+/// Time as the caller counts it: microseconds since any fixed start. A scheduler has no clock of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Micros(pub u64);
+
+/// A process as the scheduler knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The process.
+    pub pid: Pid,
+    /// Its urgency.
+    pub priority: Priority,
+}
+
+/// What a process wants a slot for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Demand {
+    /// Input tokens, estimated.
+    pub input: Tokens,
+    /// Of these, expected to come from a prefix cache.
+    pub cached: Tokens,
+    /// Output tokens, at most.
+    pub output: Tokens,
+}
+
+/// The slot goes to this process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// The process.
+    pub pid: Pid,
+    /// What it asked for.
+    pub demand: Demand,
+    /// How long it waited.
+    pub waited: Micros,
+}
+
+/// What a granted call really used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Charge {
+    /// Input tokens that no cache held.
+    pub uncached: Tokens,
+    /// Input tokens from a cache.
+    pub cached: Tokens,
+    /// Output tokens.
+    pub output: Tokens,
+    /// How long the slot was held.
+    pub held: Micros,
+}
+
+/// Where an entry stands, for people and for the kernel's checks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It wants nothing.
+    Idle,
+    /// It wants a slot since then.
+    Waiting(Micros),
+    /// It holds a slot since then.
+    Holding(Micros),
+}
+
+/// Decides which process gets a free LLM slot.
+///
+/// # Contract
+/// - Policy only: synchronous, no clock, no I/O, no randomness but a seed given at construction. The same calls give the
+///   same answers.
+/// - `next` MUST return only a process that was admitted, asked and holds no slot; each request is granted at most once.
+///   The caller says by calling that a slot is free; `None` means that nobody waits (work conserving).
+/// - One slot a process: a second `request` before `settle` or `withdraw` is an error.
+/// - Nobody starves: a waiting process of any priority is granted a slot after a bounded number of grants.
+/// - A time slice ends a turn at the next request, never in the middle of a call.
+/// - An error MUST leave the state unchanged.
+///
+/// # Cancellation
+/// There is nothing to cancel; `withdraw` takes a waiting request back, `settle` ends a held slot however the call ended.
+///
+/// # Errors
+/// [`SchedError`] names the pid and what does not fit. The kernel checks every grant again and never trusts it blindly.
+///
+/// # Implementing
+/// Implement the seven methods, expand `scheduler_conformance!` on a constructor, hand `Box<dyn Scheduler>` to the kernel.
+/// If all you want is another weight, do not write a scheduler: set a priority.
+pub trait Scheduler: Send {
+    /// The policy's name.
+    fn name(&self) -> &'static str;
+
+    /// Takes a process on. `now` never goes back from call to call.
+    fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError>;
+
+    /// The process wants a slot.
+    fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError>;
+
+    /// A slot is free: who gets it?
+    fn next(&mut self, now: Micros) -> Option<Grant>;
+
+    /// The process gives its slot back and is charged.
+    fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError>;
+
+    /// Takes the request of a waiting process back, or with `leave` forgets the process altogether (one that holds a slot
+    /// gives it back uncharged). Says whether it was waiting.
+    fn withdraw(&mut self, pid: Pid, leave: bool, now: Micros) -> Result<bool, SchedError>;
+
+    /// Where a process stands; `None` if it was never admitted or has left.
+    fn standing(&self, pid: Pid) -> Option<Standing>;
+}

@@ -1,0 +1,150 @@
+//! The model catalogue: windows, prices and cache models, one data file.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{MicroUsd, TokenUsage, Tokens};
+
+/// Why a catalogue does not load.
+#[derive(Debug, Error)]
+#[error("model catalogue: {0}")]
+pub struct CatalogueError(#[from] toml::de::Error);
+
+/// Prices in millionths of a US dollar per million tokens, that is, dollars per million tokens times 10^6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Pricing {
+    /// Input neither read from nor written to a cache.
+    pub input: u64,
+    /// Output.
+    pub output: u64,
+    /// Input read from the prefix cache.
+    pub cache_read: u64,
+    /// Input written to the prefix cache.
+    pub cache_write: u64,
+}
+
+impl Pricing {
+    /// The cost of a call, rounded up to a millionth of a dollar.
+    #[must_use]
+    pub fn cost(&self, usage: &TokenUsage) -> MicroUsd {
+        let plain = usage.input.saturating_sub(usage.cached).saturating_sub(usage.cache_written);
+        let terms = [
+            (plain, self.input),
+            (usage.cached, self.cache_read),
+            (usage.cache_written, self.cache_write),
+            (usage.output, self.output),
+        ];
+        let sum: u128 = terms.iter().map(|(tokens, price)| u128::from(tokens.0) * u128::from(*price)).sum();
+        MicroUsd(u64::try_from(sum.div_ceil(1_000_000)).unwrap_or(u64::MAX))
+    }
+
+    /// The most a call of that size can cost: the dearest input price for all of the input.
+    #[must_use]
+    pub fn ceiling(&self, input: Tokens, output: Tokens) -> MicroUsd {
+        let dearest = self.input.max(self.cache_write).max(self.cache_read);
+        Self { input: dearest, ..*self }.cost(&TokenUsage { input, output, ..TokenUsage::default() })
+    }
+}
+
+/// How a provider caches prompt prefixes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CacheModel {
+    /// Prefixes shorter than this are not cached.
+    pub min_prefix: Tokens,
+    /// Cached lengths are multiples of this.
+    pub step: Tokens,
+    /// Seconds after the last use that a prefix stays cached.
+    pub ttl_s: u64,
+    /// How many explicit breakpoints a request may have; 0 if caching is implicit.
+    pub breakpoints: u32,
+}
+
+/// A model: what it can take and what it costs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Its name at its provider.
+    pub name: String,
+    /// Tokens of its context window, input and output together.
+    pub window: Tokens,
+    /// The most output tokens of one call.
+    pub max_output: Tokens,
+    /// It takes tools through the provider's own interface.
+    pub native_tools: bool,
+    /// Prices; `None` if unknown, then a cost budget refuses it.
+    pub pricing: Option<Pricing>,
+    /// Its prefix cache.
+    pub cache: CacheModel,
+}
+
+/// The models known by name.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    models: BTreeMap<String, ModelInfo>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    cache: BTreeMap<String, CacheModel>,
+    model: BTreeMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    window: Tokens,
+    max_output: Tokens,
+    native_tools: bool,
+    cache: String,
+    pricing: Option<Pricing>,
+}
+
+static BUILT_IN: LazyLock<Catalogue> =
+    LazyLock::new(|| Catalogue::parse(include_str!("models.toml")).expect("the shipped file is tested"));
+
+impl Catalogue {
+    /// The models that ship with this crate.
+    #[must_use]
+    pub fn built_in() -> &'static Self {
+        &BUILT_IN
+    }
+
+    /// Reads a catalogue in the form of the shipped `models.toml`.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, with its line; a model whose cache is not defined has a default one.
+    pub fn parse(text: &str) -> Result<Self, CatalogueError> {
+        let file: File = toml::from_str(text)?;
+        let models = file.model.into_iter().map(|(name, entry)| {
+            let cache = file.cache.get(&entry.cache).copied().unwrap_or_default();
+            let info = ModelInfo {
+                name: name.clone(),
+                window: entry.window,
+                max_output: entry.max_output,
+                native_tools: entry.native_tools,
+                pricing: entry.pricing,
+                cache,
+            };
+            (name, info)
+        });
+        Ok(Self { models: models.collect() })
+    }
+
+    /// The model of that name, or of its longest known prefix (`claude-sonnet-4-5-20250929` is `claude-sonnet-4-5`).
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&ModelInfo> {
+        self.models
+            .iter()
+            .filter(|(known, _)| {
+                name.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+            })
+            .max_by_key(|(known, _)| known.len())
+            .map(|(_, info)| info)
+    }
+
+    /// All models, by name.
+    pub fn models(&self) -> impl Iterator<Item = &ModelInfo> {
+        self.models.values()
+    }
+}

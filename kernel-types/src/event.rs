@@ -1,0 +1,261 @@
+//! What a journal says happened: the body of a [`crate::Record`], written as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BlobHash, Call, CallResult, Capabilities, ExitStatus, Hash, JsonText, LimitName, Mail, MicroUsd, Millis,
+    PageNo, Pid, Recovery, Signal, Spec, SuspendReason, SyscallNo, Tokens,
+};
+
+/// The kind of an event, a column of its record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// [`Event::Spawned`].
+    Spawned = 1,
+    /// [`Event::Intent`].
+    Intent = 2,
+    /// [`Event::Outcome`].
+    Outcome = 3,
+    /// [`Event::Step`].
+    Step = 4,
+    /// [`Event::Pages`].
+    Pages = 5,
+    /// [`Event::Attempt`].
+    Attempt = 6,
+    /// [`Event::Signalled`].
+    Signalled = 7,
+    /// [`Event::Suspended`].
+    Suspended = 8,
+    /// [`Event::Resumed`].
+    Resumed = 9,
+    /// [`Event::Recovered`].
+    Recovered = 10,
+    /// [`Event::Exited`].
+    Exited = 11,
+    /// [`Event::MailTaken`].
+    MailTaken = 12,
+}
+
+impl EventKind {
+    /// All kinds.
+    pub const ALL: &'static [Self] = &[
+        Self::Spawned,
+        Self::Intent,
+        Self::Outcome,
+        Self::Step,
+        Self::Pages,
+        Self::Attempt,
+        Self::Signalled,
+        Self::Suspended,
+        Self::Resumed,
+        Self::Recovered,
+        Self::Exited,
+        Self::MailTaken,
+    ];
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| *kind as u8 == number)
+    }
+}
+
+/// What the gate decided about a call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It may go on.
+    Allow,
+    /// A human must approve first.
+    Ask {
+        /// The grant or rule that asks.
+        rule: String,
+    },
+    /// It may not.
+    Deny {
+        /// The capability that is missing or the rule that denies.
+        missing: String,
+    },
+    /// A budget would be exceeded.
+    OverQuota {
+        /// Which limit.
+        limit: LimitName,
+        /// What is left of it.
+        left: u64,
+        /// What the call would need.
+        needed: u64,
+    },
+    /// The call is malformed or not built in this kernel.
+    Reject {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Decision {
+    /// Whether the call goes on.
+    #[must_use]
+    pub const fn is_allow(&self) -> bool {
+        matches!(self, Self::Allow)
+    }
+}
+
+/// What a call in flight holds of its process's budget.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Device calls.
+    pub calls: u64,
+    /// Tokens, at most.
+    pub tokens: Tokens,
+    /// Money, at most.
+    pub cost: MicroUsd,
+}
+
+/// What a model was shown by an `infer`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PageView {
+    /// The hash of the rendered prompt.
+    pub prompt: Hash,
+    /// Its size, as estimated before the call.
+    pub tokens: Tokens,
+    /// Tokens of the prefix expected to be read from the provider's cache.
+    pub expected_cached: Tokens,
+    /// The model asked for.
+    pub model: String,
+    /// The pages in the window, in order.
+    pub resident: Vec<PageNo>,
+}
+
+/// One event of a process.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The process began.
+    Spawned {
+        /// What was spawned.
+        spec: Spec,
+        /// By whom.
+        parent: Pid,
+        /// What it may do.
+        capabilities: Capabilities,
+    },
+    /// A call is about to be carried out, or was refused.
+    Intent {
+        /// The call; text of 1 kB and more is replaced by its hash.
+        call: Call,
+        /// Its number.
+        no: SyscallNo,
+        /// What the gate decided.
+        decision: Decision,
+        /// What it holds of the budget.
+        reserved: Reservation,
+        /// What becomes of it if the kernel stops.
+        recovery: Recovery,
+        /// For `infer`: what the model is shown.
+        view: Option<PageView>,
+        /// For `spawn`: the pid the child will have.
+        child: Option<Pid>,
+    },
+    /// A call ended.
+    Outcome {
+        /// How; text of 1 kB and more may lie in a blob.
+        result: CallResult,
+        /// What it cost in money.
+        cost: MicroUsd,
+        /// How long it took, waiting for a slot included.
+        took: Millis,
+        /// How long of that it waited for a slot.
+        waited: Millis,
+    },
+    /// A step was committed.
+    Step {
+        /// The hash of the program's saved state.
+        program: Hash,
+        /// The hash of the process image in the agent row.
+        image: Hash,
+        /// The hash of the page table.
+        pages: Hash,
+        /// The epoch of the kernel that wrote it.
+        epoch: u64,
+    },
+    /// The page table changed.
+    Pages {
+        /// The changes, in order, in the pager's own words.
+        changes: JsonText,
+    },
+    /// A call whose outcome is not known is issued again.
+    Attempt {
+        /// The second attempt is 2.
+        number: u32,
+        /// What the lost attempt is charged.
+        charged: Reservation,
+    },
+    /// A signal was acted on.
+    Signalled {
+        /// Which.
+        signal: Signal,
+        /// From whom.
+        from: Pid,
+    },
+    /// The process was set aside.
+    Suspended {
+        /// Why.
+        reason: SuspendReason,
+    },
+    /// The process goes on.
+    Resumed {
+        /// Why, in words.
+        why: String,
+    },
+    /// A kernel took the process over from the store.
+    Recovered {
+        /// The epoch of that kernel.
+        epoch: u64,
+        /// Calls that had been in flight.
+        open: u32,
+    },
+    /// The process ended.
+    Exited {
+        /// How.
+        status: ExitStatus,
+    },
+    /// Mail was consumed.
+    MailTaken {
+        /// The mail.
+        mail: Mail,
+    },
+}
+
+impl Event {
+    /// The kind.
+    #[must_use]
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::Spawned { .. } => EventKind::Spawned,
+            Self::Intent { .. } => EventKind::Intent,
+            Self::Outcome { .. } => EventKind::Outcome,
+            Self::Step { .. } => EventKind::Step,
+            Self::Pages { .. } => EventKind::Pages,
+            Self::Attempt { .. } => EventKind::Attempt,
+            Self::Signalled { .. } => EventKind::Signalled,
+            Self::Suspended { .. } => EventKind::Suspended,
+            Self::Resumed { .. } => EventKind::Resumed,
+            Self::Recovered { .. } => EventKind::Recovered,
+            Self::Exited { .. } => EventKind::Exited,
+            Self::MailTaken { .. } => EventKind::MailTaken,
+        }
+    }
+
+    /// The blobs this event names in its own fields.
+    #[must_use]
+    pub fn blobs(&self) -> Vec<BlobHash> {
+        match self {
+            Self::Outcome { result: Ok(crate::Answer::Tool(tool)), .. } => tool.attachments.clone(),
+            _ => Vec::new(),
+        }
+    }
+}

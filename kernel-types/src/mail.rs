@@ -1,0 +1,40 @@
+//! Mail: how processes and people outside the kernel reach a process. It lies in the store until it is consumed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Budget, ExitStatus, MailId, Pid, Signal, Timestamp};
+
+/// One piece of mail.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Mail {
+    /// Its identity; posting the same id twice delivers once.
+    pub id: MailId,
+    /// To whom.
+    pub to: Pid,
+    /// What.
+    pub body: MailBody,
+    /// When it was posted.
+    pub sent_at: Timestamp,
+}
+
+/// What a piece of mail says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MailBody {
+    /// A message, taken by `receive`.
+    Message(String),
+    /// A signal, acted on by the kernel.
+    Signal(Signal),
+    /// A child ended; kept until `wait` reaps it.
+    ChildExit {
+        /// The child.
+        pid: Pid,
+        /// How it ended.
+        status: ExitStatus,
+        /// What the child left of the limits taken out of its parent's.
+        refund: Budget,
+    },
+    /// Larger limits from outside: each `Some` is added to the limit of that name.
+    Grant(Budget),
+}
