@@ -85,7 +85,9 @@ fn decide_peer(peers: &[String], relation: Relation) -> Decision {
 }
 
 fn decide_tool(capabilities: &Capabilities, request: &Request<'_>, tool: &ToolUse<'_>) -> Decision {
-    let Some(grant) = best_grant(&capabilities.tools, tool) else { return deny(missing_tool(capabilities, tool)) };
+    let Some(grant) = best_grant(&capabilities.tools, tool) else {
+        return deny(missing_tool(capabilities, tool));
+    };
     // Only who may call a tool of that name is told that there is none.
     let Some(spec) = tool.spec.filter(|spec| spec.name == tool.name) else {
         return Decision::Reject { reason: format!("tool {} is not registered", tool.name) };
@@ -99,10 +101,8 @@ fn decide_tool(capabilities: &Capabilities, request: &Request<'_>, tool: &ToolUs
             Ok(paths) => paths,
             Err(argument) => return deny(format!("{what}:(argument {argument} is not a path)")),
         };
-        let missing = paths
-            .iter()
-            .chain(further)
-            .find(|path| !granted.iter().any(|grant| path_within(grant, path)));
+        let missing =
+            paths.iter().chain(further).find(|path| !granted.iter().any(|grant| path_within(grant, path)));
         if let Some(path) = missing {
             return deny(format!("{what}:{}", shown_path(path)));
         }
@@ -139,11 +139,15 @@ pub(crate) fn grant_name(grant: &ToolGrant) -> String {
 /// paths and those that grants of this process constrain.
 fn missing_tool(capabilities: &Capabilities, tool: &ToolUse<'_>) -> String {
     let declared = tool.spec.iter().flat_map(|spec| spec.reads.iter().chain(&spec.writes));
-    let constrained = capabilities.tools.iter().filter(|g| matches(&g.tool, tool.name)).flat_map(|g| g.args.keys());
+    let constrained =
+        capabilities.tools.iter().filter(|g| matches(&g.tool, tool.name)).flat_map(|g| g.args.keys());
     let mut names: Vec<&str> = declared.chain(constrained).map(String::as_str).collect();
     names.sort_unstable();
     names.dedup();
-    name_of(tool.name, names.into_iter().filter_map(|name| Some((name, tool.forms(name).into_iter().next()?))))
+    name_of(
+        tool.name,
+        names.into_iter().filter_map(|name| Some((name, tool.forms(name).into_iter().next()?))),
+    )
 }
 
 fn name_of<'a>(tool: &str, args: impl Iterator<Item = (&'a str, String)>) -> String {

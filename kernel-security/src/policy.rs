@@ -101,8 +101,7 @@ impl Policy {
             if rule.name.is_empty() {
                 rule.name = (place + 1).to_string();
             }
-            let unknown =
-                |call: &&String| !SyscallNo::ALL.iter().any(|number| matches(call, number.name()));
+            let unknown = |call: &&String| !SyscallNo::ALL.iter().any(|number| matches(call, number.name()));
             if let Some(call) = rule.calls.iter().find(unknown) {
                 return Err(PolicyError::UnknownCall { rule: rule.name.clone(), call: call.clone() });
             }
@@ -141,7 +140,9 @@ impl Policy {
         }
         match first {
             None => granted,
-            Some(rule) if rule.effect == RuleEffect::Ask => Decision::Ask { rule: format!("rule:{}", rule.name) },
+            Some(rule) if rule.effect == RuleEffect::Ask => {
+                Decision::Ask { rule: format!("rule:{}", rule.name) }
+            }
             Some(_) => Decision::Allow,
         }
     }

@@ -14,7 +14,8 @@ use crate::pattern::{covers, path_covers};
 /// The first grant of the child that exceeds the parent's, as a refusal names it (`read:secrets`).
 pub fn within(parent: &Capabilities, child: &Capabilities) -> Result<(), String> {
     check("call", &parent.calls, &child.calls, covers)?;
-    if let Some(grant) = child.tools.iter().find(|grant| !parent.tools.iter().any(|p| tool_covers(p, grant))) {
+    if let Some(grant) = child.tools.iter().find(|grant| !parent.tools.iter().any(|p| tool_covers(p, grant)))
+    {
         return Err(excess_of(parent, grant));
     }
     check("read", &parent.read, &child.read, path_covers)?;
