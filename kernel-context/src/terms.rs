@@ -1,0 +1,292 @@
+//! The terms of a text: what retrieval compares.
+//!
+//! Unicode words in lower case; English ones stemmed; number words as digits (`twelve` is `12`); identifiers also by
+//! their parts (`page_fault`, `pageFault`, `GPLv3`); runs of Chinese, Japanese and Korean script as bigrams, because they have no
+//! spaces between words.
+
+use std::borrow::Cow;
+
+use rust_stemmers::{Algorithm, Stemmer};
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Words that say nothing about a text. A query of nothing else keeps them.
+const STOP_WORDS: &[&str] = &[
+    "a", "about", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because", "been", "before",
+    "being", "but", "by", "can", "could", "did", "do", "does", "each", "for", "from", "had", "has", "have", "he",
+    "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "let", "many", "may", "me", "might",
+    "more", "most", "much", "must", "my", "no", "not", "of", "on", "one", "or", "our", "say", "says", "shall",
+    "she", "should", "so", "some", "such", "tell", "than", "that", "the", "their", "them", "then", "there",
+    "these", "they", "this", "those", "to", "under", "us", "was", "we", "were", "what", "when", "where",
+    "whether", "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "you", "your",
+];
+
+/// Number words and the digits they stand for. `one` is too often a pronoun.
+const NUMBERS: &[(&str, &str)] = &[
+    ("two", "2"),
+    ("three", "3"),
+    ("four", "4"),
+    ("five", "5"),
+    ("six", "6"),
+    ("seven", "7"),
+    ("eight", "8"),
+    ("nine", "9"),
+    ("ten", "10"),
+    ("eleven", "11"),
+    ("twelve", "12"),
+    ("thirteen", "13"),
+    ("fourteen", "14"),
+    ("fifteen", "15"),
+    ("sixteen", "16"),
+    ("seventeen", "17"),
+    ("eighteen", "18"),
+    ("nineteen", "19"),
+    ("twenty", "20"),
+    ("thirty", "30"),
+    ("forty", "40"),
+    ("fifty", "50"),
+    ("sixty", "60"),
+    ("seventy", "70"),
+    ("eighty", "80"),
+    ("ninety", "90"),
+    ("hundred", "100"),
+    ("thousand", "1000"),
+];
+
+/// Words after which a name says where to look, not what for: `under the Mozilla Public License`.
+const SCOPES: &[&str] = &["in", "of", "per", "under"];
+
+/// A term of a query.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct QueryTerm {
+    pub(crate) text: String,
+    /// It only names the document that is asked about.
+    pub(crate) scope: bool,
+}
+
+/// Turns texts into terms. Cheap to make, reusable.
+pub(crate) struct Analyzer {
+    stemmer: Stemmer,
+}
+
+impl Analyzer {
+    pub(crate) fn new() -> Self {
+        Self { stemmer: Stemmer::create(Algorithm::English) }
+    }
+
+    /// Calls `sink` with each term of `text`, in order, repeated ones too.
+    pub(crate) fn each(&self, text: &str, mut sink: impl FnMut(&str)) {
+        for (run, cjk) in runs(text) {
+            if cjk {
+                bigrams(run, &mut sink);
+            } else {
+                for word in run.unicode_words() {
+                    self.word(word, &mut sink);
+                }
+            }
+        }
+    }
+
+    /// The distinct terms of a query, in order, stop words left out unless there is nothing else.
+    pub(crate) fn query(&self, text: &str) -> Vec<QueryTerm> {
+        let mut terms: Vec<QueryTerm> = Vec::new();
+        for (word, scope) in scoped_words(text) {
+            self.each(word, |term| match terms.iter_mut().find(|known| known.text == term) {
+                Some(known) => known.scope &= scope,
+                None => terms.push(QueryTerm { text: term.to_owned(), scope }),
+            });
+        }
+        if terms.iter().any(|term| !is_stop_word(&term.text)) {
+            terms.retain(|term| !is_stop_word(&term.text));
+        }
+        if terms.iter().all(|term| term.scope) {
+            terms.iter_mut().for_each(|term| term.scope = false);
+        }
+        terms
+    }
+
+    fn word(&self, word: &str, sink: &mut impl FnMut(&str)) {
+        let parts = parts(word);
+        if parts.len() > 1 {
+            for part in &parts {
+                self.single(part, sink);
+            }
+        }
+        self.single(word, sink);
+    }
+
+    fn single(&self, word: &str, sink: &mut impl FnMut(&str)) {
+        let lower = lower(word);
+        if lower.starts_with(|c: char| c.is_ascii_digit()) {
+            return sink(lower.strip_suffix(".0").unwrap_or(&lower));
+        }
+        if let Some((_, digits)) = NUMBERS.iter().find(|(name, _)| *name == lower) {
+            return sink(digits);
+        }
+        if lower.is_ascii() && !is_stop_word(&lower) {
+            return sink(&self.stemmer.stem(&lower));
+        }
+        sink(&lower);
+    }
+}
+
+/// The words of a query, each with whether it is part of a name that follows a preposition. Words of scripts without
+/// spaces stay together in one piece, which does no harm to bigrams.
+fn scoped_words(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut after_preposition = false;
+    let mut scope = false;
+    text.split_whitespace().map(move |word| {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let name = bare.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit());
+        let link = matches!(bare, "the" | "a" | "an" | "version");
+        scope = name && (scope || after_preposition) || scope && link;
+        after_preposition = SCOPES.contains(&bare) || after_preposition && link;
+        let ends = word.ends_with([',', ';', ':', '?', '!']);
+        let scoped = scope;
+        scope &= !ends;
+        after_preposition &= !ends;
+        (word, scoped)
+    })
+}
+
+/// Whether the word, as a term, tells nothing.
+pub(crate) fn is_stop_word(term: &str) -> bool {
+    STOP_WORDS.binary_search(&term).is_ok()
+}
+
+/// Whether the term is a number.
+pub(crate) fn is_number(term: &str) -> bool {
+    term.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Lower case, without a possessive's end.
+fn lower(word: &str) -> Cow<'_, str> {
+    let word = word.strip_suffix("'s").or_else(|| word.strip_suffix("\u{2019}s")).unwrap_or(word);
+    if word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(word.to_lowercase())
+    }
+}
+
+/// The parts of an identifier: at underscores, at humps, and where digits follow letters (a `v` for version dropped).
+fn parts(word: &str) -> Vec<&str> {
+    if word.bytes().all(|b| b.is_ascii_lowercase()) {
+        return Vec::new();
+    }
+    let mut parts = Vec::new();
+    for piece in word.split('_') {
+        let mut start = 0;
+        let mut before = None;
+        for (at, c) in piece.char_indices() {
+            let hump = before.is_some_and(|b: char| b.is_lowercase() && c.is_uppercase());
+            let version = before.is_some_and(|b: char| b.is_alphabetic() && c.is_ascii_digit());
+            if hump || version {
+                let part = &piece[start..at];
+                let shorter = part.strip_suffix('v').filter(|rest| version && rest.len() > 1);
+                parts.push(shorter.unwrap_or(part));
+                start = at;
+            }
+            before = Some(c);
+        }
+        parts.push(&piece[start..]);
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+/// Splits text where its script changes between CJK and everything else.
+fn runs(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let cjk = is_cjk(rest.chars().next()?);
+        let end = if cjk {
+            rest.find(|c| !is_cjk(c))
+        } else if rest.is_ascii() {
+            None
+        } else {
+            rest.find(is_cjk)
+        };
+        let (run, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after;
+        Some((run, cjk))
+    })
+}
+
+/// Han, Kana and Hangul.
+fn is_cjk(c: char) -> bool {
+    matches!(c, '\u{3041}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7AF}'
+        | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{323AF}')
+}
+
+/// Each pair of neighbouring characters; a lone one by itself.
+fn bigrams(run: &str, sink: &mut impl FnMut(&str)) {
+    let starts: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).collect();
+    if starts.len() == 2 {
+        return sink(run);
+    }
+    for pair in starts.windows(3) {
+        sink(&run[pair[0]..pair[2]]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[&str]) {
+        let mut terms = Vec::new();
+        Analyzer::new().each(text, |term| terms.push(term.to_owned()));
+        assert_eq!(terms, expected, "{text:?}");
+    }
+
+    #[test]
+    fn stop_words_are_sorted() {
+        assert!(STOP_WORDS.is_sorted());
+    }
+
+    #[test]
+    fn words_are_lowered_and_stemmed() {
+        check("Distributed electronically", &["distribut", "electron"]);
+        check("Straße ÉTÉ", &["straße", "été"]);
+        check("licensor's", &["licensor"]);
+    }
+
+    #[test]
+    fn numbers_have_one_form() {
+        check("twelve (12) months, 2.0", &["12", "12", "month", "2"]);
+        check("MPL-1.1", &["mpl", "1.1"]);
+    }
+
+    #[test]
+    fn identifiers_are_found_by_their_parts() {
+        check("pageFault", &["page", "fault", "pagefault"]);
+        check("page_fault", &["page", "fault", "page_fault"]);
+        check("GPLv3", &["gpl", "3", "gplv3"]);
+    }
+
+    #[test]
+    fn cjk_text_becomes_bigrams() {
+        check("页面置换 LRU", &["页面", "面置", "置换", "lru"]);
+        check("核", &["核"]);
+    }
+
+    #[test]
+    fn a_query_leaves_out_what_says_nothing() {
+        let query = |text: &str| Analyzer::new().query(text).into_iter().map(|term| term.text).collect::<Vec<_>>();
+        assert_eq!(query("For how many months is the source of the source kept?"), ["month", "sourc", "kept"]);
+        assert_eq!(query("to be or not to be"), ["to", "be", "or", "not"]);
+        assert!(query("?!").is_empty());
+    }
+
+    #[test]
+    fn a_query_says_where_to_look() {
+        let scope = |text: &str| {
+            let terms = Analyzer::new().query(text).into_iter();
+            terms.filter(|term| term.scope).map(|term| term.text).collect::<Vec<_>>()
+        };
+        assert_eq!(scope("How long, under the Mozilla Public License 2.0, is it kept?"), ["mozilla", "public", "licens", "2"]);
+        assert_eq!(scope("What does Package mean in the Artistic License?"), ["artist", "licens"]);
+        assert_eq!(scope("What does Package mean in a package?"), [""; 0]);
+        assert_eq!(scope("in Rust"), [""; 0], "nothing else is asked");
+    }
+}

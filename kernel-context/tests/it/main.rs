@@ -1,0 +1,3 @@
+//! Integration tests of the context crate, one binary.
+
+mod licenses;
