@@ -1,17 +1,21 @@
 //! What can go wrong with an inference.
 
 use kernel_types::{Millis, Retry};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// What kind of failure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CpuErrorKind {
     /// The provider cannot be reached.
     Unreachable,
     /// The provider has no capacity (429, 529, 503).
     Overloaded,
-    /// The key is missing or refused.
+    /// The provider failed on its side (500, 502, 504).
+    Failed,
+    /// The key is missing or refused, or its account may not pay for this.
     Auth,
     /// No such model here.
     UnknownModel,
@@ -58,14 +62,29 @@ impl CpuError {
         self.kind
     }
 
+    /// Who failed: the provider's name or host.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// What failed, without the provider's name.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Whether to try again.
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match (self.kind, self.retry_after) {
-            (CpuErrorKind::Overloaded | CpuErrorKind::Unreachable, Some(delay)) => Retry::After(delay),
+            (CpuErrorKind::Overloaded | CpuErrorKind::Unreachable | CpuErrorKind::Failed, Some(delay)) => {
+                Retry::After(delay)
+            }
             (
                 CpuErrorKind::Overloaded
                 | CpuErrorKind::Unreachable
+                | CpuErrorKind::Failed
                 | CpuErrorKind::Timeout
                 | CpuErrorKind::Broken,
                 _,
