@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use kernel_types::{CallKey, Millis};
 use serde::{Deserialize, Serialize};
 
-use crate::SandboxError;
+use crate::{SandboxError, SandboxErrorKind};
 
 /// A program to run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,6 +26,28 @@ pub struct ExecRequest {
     pub timeout: Millis,
     /// Bytes of output kept of each stream; the rest is read and dropped.
     pub max_output: usize,
+}
+
+impl ExecRequest {
+    /// Checks what every sandbox must refuse: an empty program, NUL bytes anywhere, names of the environment that are empty
+    /// or hold `=`.
+    ///
+    /// # Errors
+    /// `Invalid`, with what does not fit.
+    pub fn check(&self) -> Result<(), SandboxError> {
+        let invalid = |message: &str| Err(SandboxError::new(SandboxErrorKind::Invalid, message));
+        if self.program.is_empty() {
+            return invalid("the program is empty");
+        }
+        let names = self.env.iter().flat_map(|(name, value)| [name, value]);
+        if self.args.iter().chain(names).chain([&self.program]).any(|text| text.contains('\0')) {
+            return invalid("program, arguments and environment may not hold NUL bytes");
+        }
+        if self.env.keys().any(|name| name.is_empty() || name.contains('=')) {
+            return invalid("names of the environment may not be empty nor hold `=`");
+        }
+        Ok(())
+    }
 }
 
 /// Why a program ended.
@@ -86,7 +108,7 @@ pub struct Enforcement {
 /// [`SandboxError`]: the command never ran, unless its kind is `Lost`. A program that ran and failed is an output.
 ///
 /// # Implementing
-/// Two methods and one line for `sandbox_conformance!`. If nothing shall run, use [`crate::DenyAll`].
+/// Two methods (start `exec` with [`ExecRequest::check`]) and one line for `sandbox_conformance!`. If nothing shall run, use [`crate::DenyAll`].
 #[async_trait]
 pub trait Sandbox: Send + Sync {
     /// What can be enforced here.

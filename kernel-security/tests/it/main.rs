@@ -1,0 +1,9 @@
+//! The integration tests of kernel-security, one binary.
+
+mod chain;
+mod pattern;
+mod policy;
+mod sandbox;
+mod store;
+mod verify;
+mod within;
