@@ -1,1 +1,33 @@
-//! crate
+//! Agent OS Kernel: the wiring of six swappable subsystems into an operating system for LLM agents.
+//!
+//! Programs hand over calls as data; every call passes one gate that checks its capability, holds its budget and journals
+//! it; effects start after their record is durable; each call ends exactly once. See `ARCHITECTURE.md` for the life of
+//! one step.
+
+mod bodies;
+mod builder;
+mod commit;
+mod core;
+mod device;
+mod engine;
+mod error;
+mod gate;
+mod image;
+mod kernel;
+mod local;
+mod mail;
+mod parts;
+mod prepare;
+mod process;
+mod program;
+pub mod programs;
+mod recover;
+mod tree;
+
+pub use crate::builder::KernelBuilder;
+pub use crate::error::KernelError;
+pub use crate::image::process_info;
+pub use crate::kernel::{Kernel, Until, post_mail};
+pub use crate::parts::Limits;
+pub use crate::program::{Input, Program, ProgramError, ProgramFactory, Saved, Step};
+pub use crate::recover::event_of;

@@ -1,0 +1,201 @@
+//! Commits: what a step did becomes durable in one write, and only then do its device calls start.
+
+use std::time::Instant;
+
+use kernel_storage::{Commit, CommitOutcome, StoreError, StoreErrorKind};
+use kernel_types::{AgentRow, Event, Hash, Pid};
+
+use crate::core::Core;
+use crate::error::KernelError;
+use crate::image::PageSnapshot;
+use crate::process::Process;
+
+/// Steps' worth of page changes after which a snapshot shortens recovery.
+const SNAPSHOT_CHANGES: u64 = 64;
+
+/// Commits on their way to the store, kept to be tried again.
+pub(crate) struct Batch {
+    pub(crate) commits: Vec<Commit>,
+    pub(crate) first_try: Instant,
+    pub(crate) next_try: Instant,
+    pub(crate) tries: u32,
+}
+
+impl Core {
+    /// Takes what is queued, as one batch.
+    pub(crate) fn next_batch(&mut self) -> Option<Batch> {
+        if self.fatal.is_some() {
+            return None;
+        }
+        let now = Instant::now();
+        if let Some(at) = self.retries.iter().position(|batch| batch.next_try <= now) {
+            return Some(self.retries.swap_remove(at));
+        }
+        let mut commits = Vec::with_capacity(self.commits.len());
+        while let Some(pid) = self.commits.pop_front() {
+            let built = self.with(pid, |core, process| {
+                process.commit_queued = false;
+                (!process.committing).then(|| core.build_commit(process))
+            });
+            commits.extend(built.flatten());
+        }
+        (!commits.is_empty()).then(|| Batch { commits, first_try: now, next_try: now, tries: 0 })
+    }
+
+    fn build_commit(&mut self, process: &mut Process) -> Commit {
+        let (at, salt) = (self.now(), self.salt());
+        process.record_changes(at, salt);
+        if process.changes_since_snapshot >= SNAPSHOT_CHANGES {
+            self.snapshot(process);
+        }
+        let image = process.image.encode().expect("the image holds plain data only");
+        let event = Event::Step {
+            program: kernel_types::hash_bytes(&process.image.saved.bytes),
+            image: kernel_types::hash_bytes(&image),
+            pages: process.image.pages,
+            epoch: self.epoch.0,
+        };
+        self.log(process, None, &event);
+        let mut row = AgentRow {
+            pid: process.pid,
+            parent: process.parent,
+            epoch: self.epoch,
+            revision: process.revision + 1,
+            records: process.number,
+            head: process.head,
+            exited: process.image.exited.is_some(),
+            image,
+            seal: Hash::ZERO,
+        };
+        row.seal = kernel_security::seal_row(&row);
+        process.committing = true;
+        process.inner = 0;
+        Commit {
+            row,
+            records: std::mem::take(&mut process.records),
+            values: std::mem::take(&mut process.dirty_values),
+            consumed: std::mem::take(&mut process.consumed),
+            sent: std::mem::take(&mut process.sent),
+            blobs: std::mem::take(&mut process.blobs),
+        }
+    }
+
+    /// Writes the page table as a blob, when the changes since the last one outweigh it.
+    fn snapshot(&mut self, process: &mut Process) {
+        let Some(pager) = &process.pager else { return };
+        if process.changes_since_snapshot < pager.pages().len() as u64 / 4 {
+            return;
+        }
+        match pager.save() {
+            Ok(bytes) => {
+                let blob = kernel_storage::Blob::of(bytes);
+                process.image.snapshot = Some(PageSnapshot { blob: blob.hash, record: process.number });
+                process.blobs.push(blob);
+                process.changes_since_snapshot = 0;
+            }
+            Err(error) => tracing::warn!(pid = %process.pid, %error, "page table not snapshot"),
+        }
+    }
+
+    /// Takes the store's answer to a batch.
+    pub(crate) fn batch_done(&mut self, mut batch: Batch, result: Result<Vec<CommitOutcome>, StoreError>) {
+        let outcomes = match result {
+            Ok(outcomes) if outcomes.len() == batch.commits.len() => outcomes,
+            Ok(outcomes) => {
+                let message = format!("{} answers to {} commits", outcomes.len(), batch.commits.len());
+                self.fail(StoreError::new(StoreErrorKind::Corrupt, "commit", message).into());
+                return;
+            }
+            Err(error) => {
+                let patient = batch.first_try.elapsed() < self.parts.limits.store_patience;
+                let passing = matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::CommitUnknown);
+                if passing && patient {
+                    tracing::warn!(%error, "commit failed, trying again");
+                    let wait = std::time::Duration::from_millis(10 << batch.tries.min(6));
+                    batch.tries += 1;
+                    batch.next_try = Instant::now() + wait;
+                    self.retries.push(batch);
+                } else {
+                    self.fail(error.into());
+                }
+                return;
+            }
+        };
+        let mut mail = Vec::new();
+        for (commit, outcome) in batch.commits.into_iter().zip(outcomes) {
+            let pid = commit.row.pid;
+            match outcome {
+                CommitOutcome::Committed | CommitOutcome::Already => {
+                    mail.extend(commit.sent);
+                    self.committed(pid, commit.row.revision);
+                    if commit.row.revision == 1 {
+                        self.spawned(pid, commit.row.parent);
+                        if let Some(waiter) = self.births.remove(&pid) {
+                            // Whoever spawned it may have gone away; the process runs all the same.
+                            drop(waiter.send(Ok(pid)));
+                        }
+                    }
+                }
+                CommitOutcome::Fenced { epoch } => {
+                    tracing::warn!(%pid, %epoch, "taken over by another kernel");
+                    self.drop_process(pid);
+                }
+                CommitOutcome::Conflict { revision } => {
+                    tracing::warn!(%pid, revision, "changed by another kernel");
+                    self.drop_process(pid);
+                }
+                CommitOutcome::Refused { reason } => {
+                    self.drop_process(pid);
+                    self.fail(KernelError::Damaged { pid, reason });
+                }
+            }
+        }
+        self.deliver_all(mail);
+    }
+
+    fn committed(&mut self, pid: Pid, revision: u64) {
+        let over = self.with(pid, |core, process| {
+            process.committing = false;
+            process.revision = revision;
+            for (hash, body) in process.staged.drain() {
+                core.bodies.insert(hash, body);
+            }
+            match (process.image.exited.is_some(), process.dirty()) {
+                (true, true) => core.queue_commit(process),
+                (true, false) => return true,
+                (false, _) => {
+                    core.start_pending(process);
+                    core.settle(process);
+                }
+            }
+            false
+        });
+        if over == Some(true)
+            && let Some(process) = self.processes.remove(&pid)
+        {
+            self.exited.insert(pid, process.image.info(pid, process.parent));
+        }
+    }
+
+    /// Forgets a process that another kernel runs now. Nothing of it is started any more.
+    pub(crate) fn drop_process(&mut self, pid: Pid) {
+        if let Some(mut process) = self.processes.remove(&pid) {
+            self.abort_all(&mut process);
+            self.forget_slots(pid);
+        }
+    }
+
+    /// The kernel cannot go on: nothing more is started, whoever runs it is told.
+    pub(crate) fn fail(&mut self, error: KernelError) {
+        tracing::error!(%error, "the kernel stops");
+        for (_, waiter) in self.births.drain() {
+            drop(waiter.send(Err(error.clone())));
+        }
+        if let Some(waiter) = self.waiter.take() {
+            // The runner may have gone away; the error stays for the next one.
+            drop(waiter.send(Err(error.clone())));
+        }
+        self.mode = crate::core::Mode::Paused;
+        self.fatal.get_or_insert(error);
+    }
+}

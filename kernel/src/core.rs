@@ -1,0 +1,227 @@
+//! The kernel's state: the process table and the queues. One lock guards it; code of others (programs, devices, stores)
+//! runs while the lock is free.
+//!
+//! Split by subject: [`crate::prepare`] takes a step's calls through the gate, [`crate::local`] carries local calls out,
+//! [`crate::commit`] makes work durable, [`crate::device`] starts and ends device calls, [`crate::mail`] delivers,
+//! [`crate::tree`] spawns and ends, [`crate::recover`] takes over from a store. [`crate::engine`] drives it all.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use kernel_sched::{Micros, Scheduler};
+use kernel_storage::Arrival;
+use kernel_types::{CallResult, Epoch, Event, MicroUsd, Millis, Pid, ProcessInfo, Seq, StepNo, Timestamp};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::bodies::Bodies;
+use crate::commit::Batch;
+use crate::device::Start;
+use crate::error::KernelError;
+use crate::parts::Parts;
+use crate::process::Process;
+
+/// How far a run goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// No step runs; what is in flight ends and is made durable.
+    Paused,
+    /// Until nothing is left that could go on by itself.
+    Idle,
+    /// So many more steps.
+    Steps(u64),
+}
+
+/// A Cpu's slots and who gets them.
+pub(crate) struct Slots {
+    pub(crate) scheduler: Box<dyn Scheduler>,
+    pub(crate) free: u32,
+}
+
+pub(crate) struct Core {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) bodies: Arc<Bodies>,
+    pub(crate) processes: HashMap<Pid, Box<Process>>,
+    pub(crate) exited: BTreeMap<Pid, ProcessInfo>,
+    pub(crate) ready: VecDeque<Pid>,
+    pub(crate) commits: VecDeque<Pid>,
+    /// Batches to commit again after a passing failure of the store.
+    pub(crate) retries: Vec<Batch>,
+    pub(crate) starts: Vec<Start>,
+    /// Who waits for a process's first commit.
+    pub(crate) births: HashMap<Pid, tokio::sync::oneshot::Sender<Result<Pid, KernelError>>>,
+    pub(crate) loads: Vec<(Pid, Vec<kernel_types::BlobHash>)>,
+    pub(crate) timers: BinaryHeap<Reverse<(Timestamp, Pid, StepNo, Seq)>>,
+    pub(crate) slots: Vec<Slots>,
+    pub(crate) epoch: Epoch,
+    pub(crate) rng: StdRng,
+    origin: Instant,
+    /// Rises when a stuck engine thread is replaced; a thread of an older generation stops.
+    pub(crate) generation: u64,
+    pub(crate) mode: Mode,
+    pub(crate) waiter: Option<tokio::sync::oneshot::Sender<Result<u64, KernelError>>>,
+    pub(crate) steps: u64,
+    pub(crate) in_flight: InFlight,
+    pub(crate) cursor: Arrival,
+    pub(crate) last_poll: Instant,
+    pub(crate) fatal: Option<KernelError>,
+    pub(crate) quit: bool,
+}
+
+/// What was started and has not come back.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct InFlight {
+    pub(crate) batches: usize,
+    pub(crate) devices: usize,
+    pub(crate) loads: usize,
+    pub(crate) polls: usize,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Arc<Parts>, schedulers: Vec<Box<dyn Scheduler>>, epoch: Epoch, seed: u64) -> Self {
+        let slots = parts
+            .cpus
+            .iter()
+            .zip(schedulers)
+            .map(|(cpu, scheduler)| Slots { scheduler, free: cpu.slots().max(1) })
+            .collect();
+        Self {
+            bodies: Arc::new(Bodies::new(parts.limits.bodies)),
+            parts,
+            processes: HashMap::new(),
+            exited: BTreeMap::new(),
+            ready: VecDeque::new(),
+            commits: VecDeque::new(),
+            retries: Vec::new(),
+            starts: Vec::new(),
+            births: HashMap::new(),
+            loads: Vec::new(),
+            timers: BinaryHeap::new(),
+            slots,
+            epoch,
+            rng: StdRng::seed_from_u64(seed),
+            origin: Instant::now(),
+            generation: 0,
+            mode: Mode::Paused,
+            waiter: None,
+            steps: 0,
+            in_flight: InFlight::default(),
+            cursor: Arrival(0),
+            last_poll: Instant::now(),
+            fatal: None,
+            quit: false,
+        }
+    }
+
+    /// Wall time, for records and deadlines.
+    #[expect(clippy::unused_self, reason = "the one place that reads the wall clock")]
+    pub(crate) fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Time that never goes back, for schedulers.
+    pub(crate) fn micros(&self) -> Micros {
+        Micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn salt(&mut self) -> [u8; 16] {
+        let mut salt = [0; 16];
+        self.rng.fill_bytes(&mut salt);
+        salt
+    }
+
+    pub(crate) fn fresh_pid(&mut self) -> Pid {
+        let random = (u128::from(self.rng.next_u64()) << 64) | u128::from(self.rng.next_u64());
+        Pid::from_parts(self.now().0, random)
+    }
+
+    /// Appends an event to a process's chain.
+    pub(crate) fn log(&mut self, process: &mut Process, call: Option<Seq>, event: &Event) -> u64 {
+        let (at, salt) = (self.now(), self.salt());
+        process.record(at, call, event, salt)
+    }
+
+    /// Runs `work` on a process taken out of the table, and puts it back.
+    pub(crate) fn with<T>(&mut self, pid: Pid, work: impl FnOnce(&mut Self, &mut Process) -> T) -> Option<T> {
+        let mut process = self.processes.remove(&pid)?;
+        let result = work(self, &mut process);
+        self.processes.insert(pid, process);
+        Some(result)
+    }
+
+    /// Ends a call of the last step: exactly one outcome.
+    pub(crate) fn finish(&mut self, process: &mut Process, index: usize, result: CallResult, spent: Spent) {
+        debug_assert!(process.results[index].is_none(), "a call ends once");
+        let event = Event::Outcome {
+            result: result.clone(),
+            cost: spent.cost,
+            took: spent.took,
+            waited: spent.waited,
+        };
+        let seq = process.image.open[index].seq;
+        let number = self.log(process, Some(seq), &event);
+        let open = &mut process.image.open[index];
+        open.outcome = Some(number);
+        if let Some(pending) = open.pending.take() {
+            process.release(&pending.reserved);
+        }
+        process.prompts.remove(&seq);
+        process.running.remove(&seq);
+        process.results[index] = Some(result);
+    }
+
+    /// Puts a process into the queue its state calls for, if any.
+    pub(crate) fn settle(&mut self, process: &mut Process) {
+        if process.runnable() {
+            if !process.ready_queued {
+                process.ready_queued = true;
+                self.ready.push_back(process.pid);
+            }
+            if self.mode == Mode::Paused && process.dirty() {
+                self.queue_commit(process);
+            }
+        } else if process.dirty() && !process.stepping && process.preparing.is_none() {
+            self.queue_commit(process);
+        }
+    }
+
+    /// The process's state shall be committed soon.
+    pub(crate) fn queue_commit(&mut self, process: &mut Process) {
+        if !process.commit_queued && !process.committing {
+            process.commit_queued = true;
+            self.commits.push_back(process.pid);
+        }
+    }
+
+    /// Whether anything could still happen without help from outside.
+    pub(crate) fn busy(&self) -> bool {
+        let InFlight { batches, devices, loads, .. } = self.in_flight;
+        batches + devices + loads > 0
+            || !self.commits.is_empty()
+            || !self.retries.is_empty()
+            || !self.starts.is_empty()
+            || !self.loads.is_empty()
+    }
+
+    /// The earliest timer whose call still waits.
+    pub(crate) fn next_timer(&mut self) -> Option<Timestamp> {
+        while let Some(Reverse((at, pid, step, seq))) = self.timers.peek().copied() {
+            if self.processes.get(&pid).is_some_and(|process| process.pending_index(step, seq).is_some()) {
+                return Some(at);
+            }
+            self.timers.pop();
+        }
+        None
+    }
+}
+
+/// What a call cost.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Spent {
+    pub(crate) cost: MicroUsd,
+    pub(crate) took: Millis,
+    pub(crate) waited: Millis,
+}

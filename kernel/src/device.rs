@@ -1,0 +1,501 @@
+//! Device calls: models and tools. Started after their intent is durable, each as a task of its own with a deadline,
+//! cancellation and a panic guard; each ends exactly once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use kernel_context::Change;
+use kernel_llm::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
+use kernel_sched::{Charge, Demand, Entry, Micros};
+use kernel_security::{ExecRequest, ExecStatus, Sandbox};
+use kernel_tools::{CallContext, Host, HostExec, HostExit, ToolError, ToolErrorKind, ToolOutput};
+use kernel_types::{
+    Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Inference, Millis, Pid, Retry, Seq, StepNo,
+    SysError, SyscallNo, TokenUsage, Tokens, ToolCallRequest, ToolResult,
+};
+
+use crate::core::{Core, Spent};
+use crate::parts::Parts;
+use crate::process::{Process, Running};
+
+/// Output bytes kept of a program that a tool runs.
+const MAX_OUTPUT: usize = 1 << 20;
+
+/// A device call that is to be started.
+pub(crate) struct Start {
+    pub(crate) key: CallKey,
+    pub(crate) attempt: u32,
+    pub(crate) future: BoxFuture<'static, End>,
+}
+
+/// How a device call ended.
+pub(crate) enum End {
+    Infer(Result<Inference, CpuError>),
+    Tool(Result<ToolOutput, ToolError>),
+    Panicked(String),
+    Deadline(Millis),
+    /// It blocked the kernel's thread.
+    Stuck(Millis),
+}
+
+impl Core {
+    /// Starts what the last commit made durable.
+    pub(crate) fn start_pending(&mut self, process: &mut Process) {
+        for index in 0..process.image.open.len() {
+            let open = &process.image.open[index];
+            let (seq, no) = (open.seq, open.no);
+            let Some(pending) = open.pending.as_ref().filter(|_| open.outcome.is_none()) else { continue };
+            if process.running.contains_key(&seq) {
+                continue;
+            }
+            let deadline = pending.deadline;
+            let mut running = Running {
+                abort: None,
+                started: Instant::now(),
+                cpu: None,
+                granted: false,
+                waited_ms: 0,
+                streamed: Arc::default(),
+            };
+            match no {
+                SyscallNo::Infer => running.cpu = self.want_slot(process, seq),
+                SyscallNo::ToolCall => self.start_tool(process, index),
+                SyscallNo::Spawn => self.start_spawn(process, index),
+                _ => {
+                    if let Some(at) = deadline {
+                        self.timers.push(std::cmp::Reverse((at, process.pid, process.image.step, seq)));
+                    }
+                }
+            }
+            if process.image.open[index].outcome.is_none() {
+                process.running.insert(seq, running);
+            }
+        }
+        self.serve_waiting(process);
+    }
+
+    fn start_tool(&mut self, process: &Process, index: usize) {
+        let open = &process.image.open[index];
+        let Some(pending) = &open.pending else { return };
+        let Call::ToolCall(args) = &pending.call else { return };
+        let key = CallKey { pid: process.pid, step: process.image.step, seq: open.seq };
+        let parts = Arc::clone(&self.parts);
+        let own = parts.registry.spec(&args.tool).map_or(Duration::MAX, |spec| spec.timeout.into());
+        let asked = args.timeout.map_or(Duration::MAX, Duration::from);
+        let timeout = own.min(asked).min(parts.limits.tool);
+        let request = ToolCallRequest { key, tool: args.tool.clone(), args: args.args.clone() };
+        let host = Arc::new(AgentHost { key, capabilities: Arc::clone(&process.capabilities), parts: Arc::clone(&parts), timeout });
+        let context = CallContext { host, timeout: timeout.into() };
+        let work = async move { End::Tool(parts.registry.call(&request, &context).await) };
+        self.starts.push(Start { key, attempt: pending.attempt, future: guarded(work, timeout) });
+    }
+
+    /// Asks for a slot of the model's Cpu.
+    fn want_slot(&mut self, process: &Process, seq: Seq) -> Option<usize> {
+        let ready = process.prompts.get(&seq)?;
+        let cpu = self.parts.models.get(&ready.view.model)?.cpu;
+        let now = self.micros();
+        let demand =
+            Demand { input: ready.view.tokens, cached: ready.view.expected_cached, output: ready.max_output };
+        let scheduler = &mut self.slots[cpu].scheduler;
+        if scheduler.standing(process.pid).is_none() {
+            let entry = Entry { pid: process.pid, priority: process.image.priority };
+            if let Err(error) = scheduler.admit(entry, now) {
+                tracing::error!(%error, "scheduler refused a process");
+            }
+        }
+        if let Err(error) = scheduler.request(process.pid, demand, now) {
+            tracing::error!(%error, "scheduler refused a request");
+        }
+        Some(cpu)
+    }
+
+    /// Gives free slots to whom the schedulers choose. A choice that does not fit is taken back, never trusted.
+    pub(crate) fn pump_slots(&mut self) {
+        if self.fatal.is_some() {
+            return;
+        }
+        for cpu in 0..self.slots.len() {
+            while self.slots[cpu].free > 0 {
+                let now = self.micros();
+                let Some(grant) = self.slots[cpu].scheduler.next(now) else { break };
+                let started = self.with(grant.pid, |core, process| core.start_infer(process, cpu, grant.waited)).unwrap_or(false);
+                if started {
+                    self.slots[cpu].free -= 1;
+                } else {
+                    tracing::error!(pid = %grant.pid, "scheduler granted a slot to a process that wants none");
+                    if self.slots[cpu].scheduler.settle(grant.pid, Charge::default(), now).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn start_infer(&mut self, process: &mut Process, cpu: usize, waited: Micros) -> bool {
+        let found = process.running.iter_mut().find(|(_, running)| running.cpu == Some(cpu) && !running.granted);
+        let Some((seq, running)) = found else { return false };
+        let seq = *seq;
+        let Some(ready) = process.prompts.get(&seq) else { return false };
+        running.granted = true;
+        running.waited_ms = waited.0 / 1000;
+        process.image.waited_ms += running.waited_ms;
+        let streamed = Arc::clone(&running.streamed);
+        let Some(pending) = process.image.open[seq.0 as usize].pending.as_ref() else { return false };
+        let Call::Infer(args) = &pending.call else { return false };
+        let key = CallKey { pid: process.pid, step: process.image.step, seq };
+        let request = InferRequest {
+            key,
+            model: ready.view.model.clone(),
+            prompt: Arc::clone(&ready.prompt),
+            max_output: ready.max_output,
+            temperature: args.temperature,
+        };
+        let attempt = pending.attempt;
+        let parts = Arc::clone(&self.parts);
+        let timeout = parts.limits.infer;
+        let work = async move {
+            let sink = CountingSink { inner: Arc::clone(&parts.sink), streamed };
+            End::Infer(parts.cpus[cpu].infer(request, &sink).await)
+        };
+        self.starts.push(Start { key, attempt, future: guarded(work, timeout) });
+        true
+    }
+
+    /// Takes the end of a device call. One that was cancelled meanwhile has its outcome already.
+    pub(crate) fn device_done(&mut self, key: CallKey, attempt: u32, end: End) {
+        self.with(key.pid, |core, process| {
+            let Some(index) = process.pending_index(key.step, key.seq) else { return };
+            let fits = process.image.open[index].pending.as_ref().is_some_and(|pending| pending.attempt == attempt);
+            if !fits || process.image.exited.is_some() {
+                return;
+            }
+            match process.image.open[index].no {
+                SyscallNo::Infer => core.infer_done(process, index, end),
+                _ => core.tool_done(process, index, end),
+            }
+            core.settle(process);
+        });
+    }
+
+    fn tool_done(&mut self, process: &mut Process, index: usize, end: End) {
+        let result = match end {
+            End::Tool(Ok(output)) => Ok(Answer::Tool(self.keep_output(process, output))),
+            End::Tool(Err(error)) => Err(tool_error(&error)),
+            other => Err(broken(other)),
+        };
+        process.image.usage.calls += 1;
+        let took = took(process, index);
+        self.finish(process, index, result, Spent { took, ..Spent::default() });
+    }
+
+    /// Stores a tool's attachments beside its result.
+    fn keep_output(&mut self, process: &mut Process, output: ToolOutput) -> ToolResult {
+        let mut attachments = Vec::with_capacity(output.attachments.len());
+        for body in output.attachments {
+            let blob = kernel_storage::Blob::of(body.as_bytes());
+            attachments.push(blob.hash);
+            process.image.attachments.push(blob.hash);
+            process.stage(blob.hash, body);
+            process.blobs.push(blob);
+        }
+        ToolResult { success: output.success, data: output.data, text: output.text, attachments }
+    }
+
+    fn infer_done(&mut self, process: &mut Process, index: usize, end: End) {
+        let seq = process.image.open[index].seq;
+        let (usage, result) = match end {
+            End::Infer(Ok(inference)) => (inference.usage, Ok(inference)),
+            End::Infer(Err(error)) if not_served(error.kind()) => (TokenUsage::default(), Err(cpu_error(&error))),
+            End::Infer(Err(error)) => (partial_usage(process, seq), Err(cpu_error(&error))),
+            other => (partial_usage(process, seq), Err(broken(other))),
+        };
+        if let (Ok(inference), Some(ready)) = (&result, process.prompts.get(&seq)) {
+            self.learn(process, inference, ready.raw_tokens, ready.trace.clone());
+        }
+        self.charge_infer(process, index, usage, result.map(Answer::Inference));
+    }
+
+    /// What the pager learns from a call that was answered: what is cached now, and how its counts compare.
+    fn learn(&mut self, process: &mut Process, inference: &Inference, raw: Tokens, trace: Vec<u64>) {
+        let mut changes = vec![Change::Rendered(trace)];
+        if !inference.usage.estimated && inference.usage.input > Tokens::ZERO {
+            changes.push(Change::Calibrate { estimated: raw, reported: inference.usage.input });
+        }
+        for change in changes {
+            let applied = self.with_pager(process, |pager, swap, log| {
+                pager.apply(&change, swap)?;
+                log.push(change);
+                Ok(())
+            });
+            if let Err(error) = applied {
+                tracing::warn!(%error, "the pager did not take what a call taught");
+            }
+        }
+    }
+
+    /// Ends an inference: charges it, gives its slot back, records its outcome.
+    pub(crate) fn charge_infer(&mut self, process: &mut Process, index: usize, usage: TokenUsage, result: CallResult) {
+        let seq = process.image.open[index].seq;
+        let model = process.prompts.get(&seq).and_then(|ready| self.parts.models.get(&ready.view.model));
+        let cost = model.map(|served| crate::prepare::charge(&usage, &served.info)).unwrap_or_default();
+        let total = &mut process.image.usage;
+        total.calls += 1;
+        total.input_tokens = total.input_tokens.saturating_add(usage.input);
+        total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);
+        total.output_tokens = total.output_tokens.saturating_add(usage.output);
+        total.cost = total.cost.saturating_add(cost);
+        let took = took(process, index);
+        let mut waited = Millis::ZERO;
+        if let Some(running) = process.running.get(&seq) {
+            waited = Millis(running.waited_ms);
+            let charge = Charge {
+                uncached: usage.input.saturating_sub(usage.cached),
+                cached: usage.cached,
+                output: usage.output,
+                held: Micros(took.0.saturating_sub(waited.0).saturating_mul(1000)),
+            };
+            if let Some(cpu) = running.cpu {
+                self.leave_slot(process.pid, cpu, running.granted, charge);
+            }
+        }
+        self.finish(process, index, result, Spent { cost, took, waited });
+    }
+
+    fn leave_slot(&mut self, pid: Pid, cpu: usize, granted: bool, charge: Charge) {
+        let now = self.micros();
+        let slots = &mut self.slots[cpu];
+        let left = if granted {
+            slots.free += 1;
+            slots.scheduler.settle(pid, charge, now)
+        } else {
+            slots.scheduler.withdraw(pid, false, now).map(|_| ())
+        };
+        if let Err(error) = left {
+            tracing::error!(%error, "scheduler lost a process");
+        }
+    }
+
+    /// Cancels one call: it ends now, and what it used so far is charged.
+    pub(crate) fn cancel(&mut self, process: &mut Process, index: usize, why: &str, retry: Retry) {
+        let open = &process.image.open[index];
+        if open.outcome.is_some() || process.results[index].is_some() {
+            return;
+        }
+        let (seq, no) = (open.seq, open.no);
+        if let Some(abort) = process.running.get_mut(&seq).and_then(|running| running.abort.take()) {
+            abort.abort();
+        }
+        let error = SysError::new(ErrorKind::Cancelled, format!("{no}: {why}")).with_retry(retry);
+        match no {
+            SyscallNo::Infer => {
+                let usage = partial_usage(process, seq);
+                self.charge_infer(process, index, usage, Err(error));
+            }
+            _ => {
+                if no == SyscallNo::ToolCall && process.running.contains_key(&seq) {
+                    process.image.usage.calls += 1;
+                }
+                let took = took(process, index);
+                self.finish(process, index, Err(error), Spent { took, ..Spent::default() });
+            }
+        }
+    }
+
+    /// Stops all tasks of a process without recording anything.
+    pub(crate) fn abort_all(&mut self, process: &mut Process) {
+        let pid = process.pid;
+        for (_, running) in process.running.drain() {
+            if let Some(abort) = running.abort {
+                abort.abort();
+            }
+            if let Some(cpu) = running.cpu {
+                self.leave_slot(pid, cpu, running.granted, Charge::default());
+            }
+        }
+    }
+
+    /// The schedulers need not know of a process any more.
+    pub(crate) fn forget_slots(&mut self, pid: Pid) {
+        let now = self.micros();
+        for slots in &mut self.slots {
+            if slots.scheduler.standing(pid).is_some()
+                && let Err(error) = slots.scheduler.withdraw(pid, true, now)
+            {
+                tracing::error!(%error, "scheduler lost a process");
+            }
+        }
+    }
+
+    /// A call's time has come.
+    pub(crate) fn fire_timers(&mut self) {
+        let now = self.now();
+        while let Some(at) = self.next_timer() {
+            if at > now {
+                return;
+            }
+            let Some(std::cmp::Reverse((_, pid, step, seq))) = self.timers.pop() else { return };
+            self.with(pid, |core, process| core.timed_out(process, step, seq));
+        }
+    }
+
+    fn timed_out(&mut self, process: &mut Process, step: StepNo, seq: Seq) {
+        let Some(index) = process.pending_index(step, seq) else { return };
+        let no = process.image.open[index].no;
+        let result = match no {
+            SyscallNo::Sleep => Ok(Answer::Done),
+            _ => Err(SysError::new(ErrorKind::Deadline, format!("{no}: nothing came before the deadline"))),
+        };
+        let took = took(process, index);
+        self.finish(process, index, result, Spent { took, ..Spent::default() });
+        self.settle(process);
+    }
+}
+
+/// Runs a device's future with a deadline and catches its panic.
+fn guarded(work: impl Future<Output = End> + Send + 'static, timeout: Duration) -> BoxFuture<'static, End> {
+    let caught = std::panic::AssertUnwindSafe(work).catch_unwind();
+    async move {
+        match tokio::time::timeout(timeout, caught).await {
+            Ok(Ok(end)) => end,
+            Ok(Err(panic)) => End::Panicked(panic_text(panic.as_ref())),
+            Err(_) => End::Deadline(timeout.into()),
+        }
+    }
+    .boxed()
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
+}
+
+fn took(process: &Process, index: usize) -> Millis {
+    let seq = process.image.open[index].seq;
+    process.running.get(&seq).map(|running| running.started.elapsed().into()).unwrap_or_default()
+}
+
+/// What an inference that gave no usage is charged: its prompt if it was started, and what it streamed.
+fn partial_usage(process: &Process, seq: Seq) -> TokenUsage {
+    let (Some(running), Some(ready)) = (process.running.get(&seq), process.prompts.get(&seq)) else {
+        return TokenUsage::default();
+    };
+    if !running.granted {
+        return TokenUsage { estimated: true, ..TokenUsage::default() };
+    }
+    let output = Tokens(running.streamed.load(Ordering::Relaxed).div_ceil(3)).min(ready.max_output);
+    TokenUsage { input: ready.view.tokens, output, estimated: true, ..TokenUsage::default() }
+}
+
+/// The provider did no work for a call that failed like this, and charges none.
+const fn not_served(kind: CpuErrorKind) -> bool {
+    matches!(
+        kind,
+        CpuErrorKind::Unreachable
+            | CpuErrorKind::Overloaded
+            | CpuErrorKind::Auth
+            | CpuErrorKind::UnknownModel
+            | CpuErrorKind::TooLong
+            | CpuErrorKind::InvalidRequest
+            | CpuErrorKind::Setup
+    )
+}
+
+fn broken(end: End) -> SysError {
+    match end {
+        End::Deadline(after) => SysError::new(ErrorKind::Deadline, format!("no answer within {after}")),
+        End::Stuck(after) => {
+            SysError::new(ErrorKind::Deadline, format!("blocked the kernel's thread for {after} and was left behind"))
+        }
+        End::Panicked(text) => SysError::new(ErrorKind::Faulted, format!("panicked: {text}")),
+        _ => SysError::new(ErrorKind::Faulted, "answered another kind of call"),
+    }
+}
+
+/// The error a program gets for a tool's.
+pub(crate) fn tool_error(error: &ToolError) -> SysError {
+    let kind = match error.kind() {
+        ToolErrorKind::Unknown | ToolErrorKind::NotFound => ErrorKind::NotFound,
+        ToolErrorKind::InvalidArguments => ErrorKind::InvalidArgument,
+        ToolErrorKind::Denied => ErrorKind::Denied,
+        ToolErrorKind::TooLarge => ErrorKind::TooLarge,
+        ToolErrorKind::Unavailable => ErrorKind::Unavailable,
+        _ => ErrorKind::Failed,
+    };
+    SysError::new(kind, error.to_string()).with_retry(error.retry()).with_blame(error.blame())
+}
+
+fn cpu_error(error: &CpuError) -> SysError {
+    let kind = match error.kind() {
+        CpuErrorKind::Unreachable | CpuErrorKind::Overloaded | CpuErrorKind::Auth | CpuErrorKind::Setup => {
+            ErrorKind::Unavailable
+        }
+        CpuErrorKind::UnknownModel => ErrorKind::NotFound,
+        CpuErrorKind::TooLong => ErrorKind::TooLarge,
+        CpuErrorKind::InvalidRequest => ErrorKind::InvalidArgument,
+        CpuErrorKind::Timeout => ErrorKind::Deadline,
+        _ => ErrorKind::Failed,
+    };
+    SysError::new(kind, error.to_string()).with_retry(error.retry()).with_blame(Blame::Plugin)
+}
+
+/// Counts what streams by, so that a cancelled call can be charged.
+struct CountingSink {
+    inner: Arc<dyn DeltaSink>,
+    streamed: Arc<AtomicU64>,
+}
+
+impl DeltaSink for CountingSink {
+    fn delta(&self, key: CallKey, text: &str) {
+        self.streamed.fetch_add(text.len() as u64, Ordering::Relaxed);
+        self.inner.delta(key, text);
+    }
+}
+
+/// What a tool may ask on behalf of the process that called it.
+struct AgentHost {
+    key: CallKey,
+    capabilities: Arc<Capabilities>,
+    parts: Arc<Parts>,
+    timeout: Duration,
+}
+
+#[async_trait]
+impl Host for AgentHost {
+    fn may_read(&self, path: &str) -> bool {
+        self.capabilities.read.iter().any(|granted| kernel_security::path_within(granted, path))
+    }
+
+    fn may_write(&self, path: &str) -> bool {
+        self.capabilities.write.iter().any(|granted| kernel_security::path_within(granted, path))
+    }
+
+    async fn exec(&self, exec: HostExec) -> Result<HostExit, ToolError> {
+        let program = exec.program.clone();
+        let request = ExecRequest {
+            key: self.key,
+            program: exec.program,
+            args: exec.args,
+            env: std::collections::BTreeMap::new(),
+            stdin: exec.stdin,
+            timeout: self.timeout.into(),
+            max_output: MAX_OUTPUT,
+        };
+        let output = self
+            .parts
+            .sandbox
+            .exec(request)
+            .await
+            .map_err(|error| ToolError::new(ToolErrorKind::Denied, program, error.to_string()))?;
+        let (code, reason) = match output.status {
+            ExecStatus::Exited(code) => (Some(code), String::new()),
+            other => (None, format!("{other:?}").to_lowercase()),
+        };
+        Ok(HostExit { code, reason, stdout: output.stdout, stderr: output.stderr })
+    }
+}

@@ -1,0 +1,508 @@
+//! The engine: one thread that drives the core, and a watchdog that replaces it when code of others does not return.
+//!
+//! The thread never waits for a device or the store: their futures are polled once here, so that one that is done at
+//! once costs no hop, and go on as tasks of the runtime otherwise. The lock is free while code of others runs.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use kernel_storage::{Arrival, CommitOutcome, StoreError};
+use kernel_types::{BlobHash, CallKey, Mail, Pid};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use tokio::runtime::Handle;
+
+use crate::bodies::Bodies;
+use crate::commit::Batch;
+use crate::core::{Core, Mode};
+use crate::device::{End, Start, panic_text};
+use crate::error::KernelError;
+use crate::parts::Parts;
+use crate::prepare::Stepped;
+
+/// What reaches the engine from tasks and from outside.
+pub(crate) enum Message {
+    /// Something to do on the core; from outside, bounded by `Limits::requests`.
+    Request(Box<dyn FnOnce(&mut Core) + Send>),
+    Device(CallKey, u32, End),
+    Batch(Batch, Result<Vec<CommitOutcome>, StoreError>),
+    Bodies(Pid, Result<Vec<(BlobHash, Arc<str>)>, KernelError>),
+    Arrivals(Result<Vec<(Arrival, Mail)>, StoreError>),
+}
+
+pub(crate) struct Shared {
+    pub(crate) core: Mutex<Core>,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) bodies: Arc<Bodies>,
+    pub(crate) runtime: Handle,
+    inbox: Mutex<Inbox>,
+    bell: Condvar,
+    section: Section,
+}
+
+#[derive(Default)]
+struct Inbox {
+    messages: VecDeque<Message>,
+    requests: usize,
+    rung: bool,
+}
+
+/// What code of others runs on the engine's thread, since when.
+struct Section {
+    origin: Instant,
+    /// Microseconds since `origin` plus one; 0 while nothing runs.
+    since: AtomicU64,
+    what: Mutex<Option<What>>,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Step(Pid),
+    Device(CallKey, u32),
+}
+
+impl Shared {
+    pub(crate) fn new(core: Core, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            parts: Arc::clone(&core.parts),
+            bodies: Arc::clone(&core.bodies),
+            core: Mutex::new(core),
+            runtime,
+            inbox: Mutex::default(),
+            bell: Condvar::new(),
+            section: Section { origin: Instant::now(), since: AtomicU64::new(0), what: Mutex::new(None) },
+        })
+    }
+
+    /// Hands a request to the engine; refused when too many wait.
+    pub(crate) fn request(&self, work: impl FnOnce(&mut Core) + Send + 'static) -> Result<(), KernelError> {
+        let mut inbox = self.inbox.lock();
+        let limit = self.parts.limits.requests;
+        if inbox.requests >= limit {
+            return Err(KernelError::Busy(limit));
+        }
+        inbox.requests += 1;
+        inbox.messages.push_back(Message::Request(Box::new(work)));
+        inbox.rung = true;
+        drop(inbox);
+        self.bell.notify_one();
+        Ok(())
+    }
+
+    /// Hands over the end of something the engine started: bounded by what it started.
+    pub(crate) fn tell(&self, message: Message) {
+        let mut inbox = self.inbox.lock();
+        inbox.messages.push_back(message);
+        inbox.rung = true;
+        drop(inbox);
+        self.bell.notify_one();
+    }
+
+    /// Wakes the engine.
+    pub(crate) fn ring(&self) {
+        self.inbox.lock().rung = true;
+        self.bell.notify_one();
+    }
+
+    fn take_messages(&self) -> VecDeque<Message> {
+        let mut inbox = self.inbox.lock();
+        inbox.rung = false;
+        inbox.requests = 0;
+        std::mem::take(&mut inbox.messages)
+    }
+
+    /// Waits until someone rings, at most so long.
+    fn wait(&self, at_most: Duration) {
+        let mut inbox = self.inbox.lock();
+        if !inbox.rung {
+            self.bell.wait_for(&mut inbox, at_most);
+        }
+        inbox.rung = false;
+    }
+
+    fn enter(&self, what: What) {
+        *self.section.what.lock() = Some(what);
+        let since = u64::try_from(self.section.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.section.since.store(since.saturating_add(1), Ordering::Release);
+    }
+
+    fn leave(&self) {
+        self.section.since.store(0, Ordering::Release);
+    }
+}
+
+/// Starts the engine's thread and its watchdog.
+pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
+    spawn_engine(shared, 0)?;
+    let watched = Arc::downgrade(shared);
+    let limit = shared.parts.limits.step;
+    std::thread::Builder::new().name("agentos-watchdog".to_owned()).spawn(move || {
+        let pause = (limit / 4).clamp(Duration::from_millis(5), Duration::from_millis(250));
+        loop {
+            std::thread::park_timeout(pause);
+            let Some(shared) = watched.upgrade() else { return };
+            if shared.core.lock().quit {
+                return;
+            }
+            watch(&shared, limit);
+        }
+    })?;
+    Ok(())
+}
+
+fn spawn_engine(shared: &Arc<Shared>, generation: u64) -> std::io::Result<()> {
+    let shared = Arc::clone(shared);
+    let builder = std::thread::Builder::new().name(format!("agentos-engine-{generation}"));
+    builder.spawn(move || run(&shared, generation)).map(drop)
+}
+
+/// Replaces the engine's thread if code of others has kept it for too long. That thread ends when the code returns.
+fn watch(shared: &Arc<Shared>, limit: Duration) {
+    let since = shared.section.since.load(Ordering::Acquire);
+    if since == 0 {
+        return;
+    }
+    let now = u64::try_from(shared.section.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let held = Duration::from_micros(now.saturating_sub(since - 1));
+    if held < limit {
+        return;
+    }
+    let mut core = shared.core.lock();
+    // It may have returned meanwhile: it cannot have gone on, since that needs the lock.
+    if shared.section.since.load(Ordering::Acquire) != since {
+        return;
+    }
+    let Some(what) = *shared.section.what.lock() else { return };
+    shared.leave();
+    core.generation += 1;
+    let generation = core.generation;
+    match what {
+        What::Step(pid) => {
+            tracing::warn!(%pid, ?held, "a step did not return");
+            core.step_stuck(pid, held);
+        }
+        What::Device(key, attempt) => {
+            tracing::warn!(%key, ?held, "a device blocked the kernel's thread");
+            core.in_flight.devices = core.in_flight.devices.saturating_sub(1);
+            core.device_done(key, attempt, End::Stuck(held.into()));
+        }
+    }
+    drop(core);
+    if let Err(error) = spawn_engine(shared, generation) {
+        shared.core.lock().fail(KernelError::Build(format!("no thread for the engine: {error}")));
+    }
+}
+
+/// Another thread has taken over.
+struct Replaced;
+
+fn run(shared: &Arc<Shared>, generation: u64) {
+    let _runtime = shared.runtime.enter();
+    let mut core = shared.core.lock();
+    loop {
+        if core.generation != generation || core.quit {
+            return;
+        }
+        for message in shared.take_messages() {
+            core.handle(message);
+        }
+        if turn(shared, &mut core, generation).is_err() {
+            return;
+        }
+        let Some(pause) = core.pause() else { continue };
+        MutexGuard::unlocked(&mut core, || shared.wait(pause));
+    }
+}
+
+/// One round: steps, slots, commits, starts, loads, timers.
+fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) -> Result<(), Replaced> {
+    for _ in 0..64 {
+        let Some(pid) = core.next_ready() else { break };
+        step(shared, core, pid, generation)?;
+    }
+    core.fire_timers();
+    while let Some(batch) = core.next_batch() {
+        commit(shared, core, batch, generation)?;
+    }
+    core.pump_slots();
+    for start in std::mem::take(&mut core.starts) {
+        launch(shared, core, start, generation)?;
+    }
+    for (pid, missing) in std::mem::take(&mut core.loads) {
+        load(shared, core, pid, missing);
+    }
+    if core.wants_poll() {
+        poll_mail(shared, core);
+    }
+    core.end_run();
+    Ok(())
+}
+
+/// Runs a process's steps until it makes a call that is not answered at once.
+fn step(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, generation: u64) -> Result<(), Replaced> {
+    let Some((mut program, input)) = core.begin_step(pid) else { return Ok(()) };
+    shared.enter(What::Step(pid));
+    let (program, stepped) = MutexGuard::unlocked(core, || {
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let step = program.step(input);
+            program.save().map(|saved| (step, saved))
+        }));
+        let stepped = match stepped {
+            Ok(Ok((step, saved))) => Stepped::Done(step, saved),
+            Ok(Err(error)) => Stepped::Faulted(error.to_string()),
+            Err(panic) => Stepped::Faulted(format!("the program panicked: {}", panic_text(panic.as_ref()))),
+        };
+        (program, stepped)
+    });
+    if core.generation != generation {
+        return Err(Replaced);
+    }
+    shared.leave();
+    core.end_step(pid, program, stepped);
+    Ok(())
+}
+
+/// Polls a future once, with the lock free. `Err` hands it back: it needs more time.
+fn poll_once<T>(core: &mut MutexGuard<'_, Core>, mut future: BoxFuture<'static, T>) -> Result<T, BoxFuture<'static, T>> {
+    MutexGuard::unlocked(core, || match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Ok(value),
+        Poll::Pending => Err(future),
+    })
+}
+
+fn launch(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, start: Start, generation: u64) -> Result<(), Replaced> {
+    let Start { key, attempt, future } = start;
+    core.in_flight.devices += 1;
+    shared.enter(What::Device(key, attempt));
+    let polled = poll_once(core, future);
+    if core.generation != generation {
+        return Err(Replaced);
+    }
+    shared.leave();
+    match polled {
+        Ok(end) => {
+            core.in_flight.devices -= 1;
+            core.device_done(key, attempt, end);
+        }
+        Err(future) => {
+            let teller = Arc::clone(shared);
+            let finish = DeviceGuard { shared: Arc::clone(shared), armed: true };
+            let task = shared.runtime.spawn(async move {
+                let mut finish = finish;
+                let end = future.await;
+                finish.armed = false;
+                teller.tell(Message::Device(key, attempt, end));
+            });
+            core.keep_abort(key, task.abort_handle());
+        }
+    }
+    Ok(())
+}
+
+/// Counts a device call as ended when its task is aborted.
+struct DeviceGuard {
+    shared: Arc<Shared>,
+    armed: bool,
+}
+
+impl Drop for DeviceGuard {
+    fn drop(&mut self) {
+        if self.armed {
+            self.shared.tell(Message::Request(Box::new(|core| core.in_flight.devices -= 1)));
+        }
+    }
+}
+
+fn commit(
+    shared: &Arc<Shared>,
+    core: &mut MutexGuard<'_, Core>,
+    batch: Batch,
+    generation: u64,
+) -> Result<(), Replaced> {
+    core.in_flight.batches += 1;
+    let store = Arc::clone(&shared.parts.store);
+    let commits = batch.commits.clone();
+    let future = async move {
+        AssertUnwindSafe(store.commit(commits)).catch_unwind().await.unwrap_or_else(|panic| {
+            let message = format!("the store panicked: {}", panic_text(panic.as_ref()));
+            Err(StoreError::new(kernel_storage::StoreErrorKind::CommitUnknown, "commit", message))
+        })
+    };
+    let polled = poll_once(core, future.boxed());
+    if core.generation != generation {
+        return Err(Replaced);
+    }
+    match polled {
+        Ok(result) => {
+            core.in_flight.batches -= 1;
+            core.batch_done(batch, result);
+        }
+        Err(future) => {
+            let teller = Arc::clone(shared);
+            shared.runtime.spawn(async move { teller.tell(Message::Batch(batch, future.await)) });
+        }
+    }
+    Ok(())
+}
+
+fn load(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, missing: Vec<BlobHash>) {
+    core.in_flight.loads += 1;
+    let teller = Arc::clone(shared);
+    shared.runtime.spawn(async move {
+        let result = crate::recover::fetch(&*teller.parts.store, &missing).await;
+        teller.tell(Message::Bodies(pid, result));
+    });
+}
+
+fn poll_mail(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>) {
+    core.in_flight.polls += 1;
+    core.last_poll = Instant::now();
+    let (teller, after) = (Arc::clone(shared), core.cursor);
+    shared.runtime.spawn(async move {
+        let result = teller.parts.store.arrivals(after, 256).await;
+        teller.tell(Message::Arrivals(result));
+    });
+}
+
+impl Core {
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Request(work) => work(self),
+            Message::Device(key, attempt, end) => {
+                self.in_flight.devices -= 1;
+                self.device_done(key, attempt, end);
+            }
+            Message::Batch(batch, result) => {
+                self.in_flight.batches -= 1;
+                self.batch_done(batch, result);
+            }
+            Message::Bodies(pid, result) => {
+                self.in_flight.loads -= 1;
+                self.bodies_loaded(pid, result);
+            }
+            Message::Arrivals(result) => {
+                self.in_flight.polls -= 1;
+                match result {
+                    Ok(arrived) => {
+                        if let Some((last, _)) = arrived.last() {
+                            self.cursor = *last;
+                        }
+                        self.deliver_all(arrived.into_iter().map(|(_, mail)| mail).collect());
+                    }
+                    Err(error) => tracing::warn!(%error, "cannot ask the store for mail"),
+                }
+            }
+        }
+    }
+
+    fn bodies_loaded(&mut self, pid: Pid, result: Result<Vec<(BlobHash, Arc<str>)>, KernelError>) {
+        match result {
+            Ok(found) if found.is_empty() => {
+                let reason = "a page body is missing from the store: run `agentos audit verify`".to_owned();
+                self.fail(KernelError::Damaged { pid, reason });
+            }
+            Ok(found) => {
+                self.with(pid, |core, process| {
+                    process.staged.extend(found);
+                    process.loading = false;
+                    core.prepare(process);
+                    core.settle(process);
+                });
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<Pid> {
+        if self.fatal.is_some() {
+            return None;
+        }
+        match &mut self.mode {
+            Mode::Paused | Mode::Steps(0) => None,
+            Mode::Idle => self.ready.pop_front(),
+            Mode::Steps(left) => {
+                let pid = self.ready.pop_front()?;
+                *left -= 1;
+                Some(pid)
+            }
+        }
+    }
+
+    /// A step was stopped by the watchdog. Its thread keeps the program; the process ends.
+    fn step_stuck(&mut self, pid: Pid, held: Duration) {
+        self.with(pid, |core, process| {
+            process.stepping = false;
+            core.end(process, kernel_types::ExitStatus::Faulted(format!("a step did not return within {held:?}")));
+        });
+    }
+
+    fn keep_abort(&mut self, key: CallKey, abort: tokio::task::AbortHandle) {
+        let process = self.processes.get_mut(&key.pid);
+        let running = process
+            .filter(|process| process.pending_index(key.step, key.seq).is_some())
+            .and_then(|process| process.running.get_mut(&key.seq));
+        match running {
+            Some(running) => running.abort = Some(abort),
+            // It was cancelled between the commit and here.
+            None => abort.abort(),
+        }
+    }
+
+    fn wants_poll(&self) -> bool {
+        self.mode != Mode::Paused
+            && self.in_flight.polls == 0
+            && self.fatal.is_none()
+            && self.last_poll.elapsed() >= self.parts.limits.poll
+    }
+
+    /// Ends the run if it has come to where it should.
+    fn end_run(&mut self) {
+        if self.waiter.is_none() || self.busy() {
+            return;
+        }
+        let over = match self.mode {
+            Mode::Paused => true,
+            Mode::Steps(0) => {
+                self.mode = Mode::Paused;
+                for pid in self.ready.clone() {
+                    self.with(pid, |core, process| core.settle(process));
+                }
+                !self.busy()
+            }
+            Mode::Idle | Mode::Steps(_) => self.ready.is_empty() && self.next_timer().is_none(),
+        };
+        if over && let Some(waiter) = self.waiter.take() {
+            self.mode = Mode::Paused;
+            // The runner may have gone away: then nobody wants to know.
+            drop(waiter.send(Ok(self.steps)));
+        }
+    }
+
+    /// How long to wait for news; `None` if there is work.
+    fn pause(&mut self) -> Option<Duration> {
+        let may_step = !matches!(self.mode, Mode::Paused | Mode::Steps(0)) && self.fatal.is_none();
+        let may_commit = self.fatal.is_none();
+        if (may_step && !self.ready.is_empty())
+            || (may_commit && !self.commits.is_empty())
+            || !self.starts.is_empty()
+            || !self.loads.is_empty()
+        {
+            return None;
+        }
+        let mut pause = if self.mode == Mode::Paused { Duration::from_secs(3600) } else { self.parts.limits.poll };
+        let now = Instant::now();
+        for batch in &self.retries {
+            pause = pause.min(batch.next_try.saturating_duration_since(now));
+        }
+        let wall = self.now();
+        if let Some(at) = self.next_timer() {
+            pause = pause.min(at.since(wall).into());
+        }
+        Some(pause)
+    }
+}

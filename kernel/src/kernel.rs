@@ -1,0 +1,284 @@
+//! The kernel as its embedder holds it.
+
+use std::sync::Arc;
+
+use kernel_storage::Store;
+use kernel_types::{
+    AgentRow, Budget, ErrorKind, ExitStatus, Mail, MailBody, MailId, Pid, ProcessInfo, ProcessState, Signal, Spec,
+    SysError, Timestamp,
+};
+use tokio::sync::oneshot;
+
+use crate::builder::KernelBuilder;
+use crate::core::{Core, Mode};
+use crate::engine::Shared;
+use crate::error::KernelError;
+
+/// How far [`Kernel::run_until`] goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// Until nothing is left that could go on by itself: all processes ended, are suspended, or wait for what only
+    /// the outside can bring.
+    Idle,
+    /// At most so many more steps; calls in flight are waited for.
+    Steps(u64),
+}
+
+/// An assembled kernel. Programs run while [`Kernel::run_until`] is awaited; all else may be called at any time.
+///
+/// Dropping a kernel stops it as a power cut would: what was acknowledged is in the store, what was in flight is reported
+/// when a kernel on the same store resumes it. [`Kernel::shutdown`] waits for what is in flight.
+pub struct Kernel {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Kernel {
+    /// Starts assembling a kernel.
+    #[must_use]
+    pub fn builder() -> KernelBuilder {
+        KernelBuilder::default()
+    }
+
+    /// Spawns a process under init. When this answers, the process is durable.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] for an unknown program or arguments it does not take, [`KernelError::Store`].
+    pub async fn spawn(&self, spec: Spec) -> Result<Pid, KernelError> {
+        let (sender, receiver) = oneshot::channel();
+        self.shared.request(move |core| core.spawn_root(spec, sender))?;
+        receiver.await.map_err(|_| KernelError::Stopped)?
+    }
+
+    /// Runs programs. Answers how many steps were made.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`] if the store failed for longer than `Limits::store_patience`; nothing acknowledged is lost.
+    ///
+    /// # Cancellation
+    /// Dropping the future pauses the kernel after the step at hand.
+    pub async fn run_until(&self, until: Until) -> Result<u64, KernelError> {
+        let (sender, receiver) = oneshot::channel();
+        let mode = match until {
+            Until::Idle => Mode::Idle,
+            Until::Steps(steps) => Mode::Steps(steps),
+        };
+        self.shared.request(move |core| core.begin_run(mode, sender))?;
+        let guard = PauseOnDrop(&self.shared);
+        let steps = receiver.await.map_err(|_| KernelError::Stopped)?;
+        std::mem::forget(guard);
+        steps
+    }
+
+    /// The processes this kernel runs or ran, by pid.
+    ///
+    /// # Errors
+    /// [`KernelError::Busy`], [`KernelError::Stopped`].
+    pub async fn status(&self) -> Result<Vec<ProcessInfo>, KernelError> {
+        self.ask(Core::statuses).await
+    }
+
+    /// One process this kernel runs or ran.
+    ///
+    /// # Errors
+    /// [`KernelError::UnknownProcess`].
+    pub async fn process(&self, pid: Pid) -> Result<ProcessInfo, KernelError> {
+        self.ask(move |core| core.info_of(pid)).await?.ok_or(KernelError::UnknownProcess(pid))
+    }
+
+    /// How a process ended; `None` if it did not.
+    ///
+    /// # Errors
+    /// [`KernelError::UnknownProcess`].
+    pub async fn exit_status(&self, pid: Pid) -> Result<Option<ExitStatus>, KernelError> {
+        Ok(match self.process(pid).await?.state {
+            ProcessState::Exited(status) => Some(status),
+            _ => None,
+        })
+    }
+
+    /// Posts a signal.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub async fn signal(&self, pid: Pid, signal: Signal) -> Result<(), KernelError> {
+        self.post(pid, MailBody::Signal(signal)).await
+    }
+
+    /// Posts a message.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub async fn send(&self, pid: Pid, body: impl Into<String>) -> Result<(), KernelError> {
+        self.post(pid, MailBody::Message(body.into())).await
+    }
+
+    /// Raises a process's limits by these amounts; one that is suspended by a limit goes on.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub async fn grant(&self, pid: Pid, more: Budget) -> Result<(), KernelError> {
+        self.post(pid, MailBody::Grant(more)).await
+    }
+
+    async fn post(&self, to: Pid, body: MailBody) -> Result<(), KernelError> {
+        let mail = post_mail(&*self.shared.parts.store, to, body).await?;
+        self.shared.request(move |core| core.deliver_all(vec![mail]))
+    }
+
+    /// Takes a process and its descendants over from the store, from where they were.
+    ///
+    /// # Errors
+    /// [`KernelError::UnknownProcess`]; [`KernelError::Refused`] if it has ended; [`KernelError::Damaged`] if its state was
+    /// changed or belongs to another version.
+    pub async fn resume(&self, pid: Pid) -> Result<Vec<Pid>, KernelError> {
+        let row = self.shared.parts.store.agent(pid).await?.ok_or(KernelError::UnknownProcess(pid))?;
+        if row.exited {
+            return Err(KernelError::Refused(SysError::new(ErrorKind::NotFound, format!("process {pid} has ended"))));
+        }
+        let live = self.live_rows().await?;
+        let mut family = vec![pid];
+        let mut at = 0;
+        while at < family.len() {
+            let children = live.iter().filter(|row| row.parent == family[at]).map(|row| row.pid);
+            family.extend(children.collect::<Vec<_>>());
+            at += 1;
+        }
+        self.take_over(live.into_iter().filter(|row| family.contains(&row.pid)).collect()).await
+    }
+
+    /// Takes all processes over that did not end.
+    ///
+    /// # Errors
+    /// As [`Kernel::resume`]; the first that does not load stops the recovery.
+    pub async fn recover(&self) -> Result<Vec<Pid>, KernelError> {
+        let live = self.live_rows().await?;
+        self.take_over(live).await
+    }
+
+    async fn live_rows(&self) -> Result<Vec<AgentRow>, KernelError> {
+        let mut rows: Vec<AgentRow> = Vec::new();
+        loop {
+            let page = self.shared.parts.store.agents(rows.last().map(|row| row.pid), true, 1024).await?;
+            if page.is_empty() {
+                return Ok(rows);
+            }
+            rows.extend(page);
+        }
+    }
+
+    async fn take_over(&self, rows: Vec<AgentRow>) -> Result<Vec<Pid>, KernelError> {
+        let mut loaded = Vec::with_capacity(rows.len());
+        for row in rows {
+            loaded.push(crate::recover::load(&self.shared.parts, &self.shared.bodies, row).await?);
+        }
+        self.ask(move |core| core.adopt(loaded)).await
+    }
+
+    /// The store, for reading.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.shared.parts.store)
+    }
+
+    /// Waits until what is in flight has ended and is durable, then stops.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub async fn shutdown(self) -> Result<(), KernelError> {
+        let (sender, receiver) = oneshot::channel();
+        self.shared.request(move |core| core.begin_run(Mode::Paused, sender))?;
+        let ended = receiver.await.map_err(|_| KernelError::Stopped)?;
+        drop(self);
+        ended.map(drop)
+    }
+
+    async fn ask<T: Send + 'static>(&self, work: impl FnOnce(&mut Core) -> T + Send + 'static) -> Result<T, KernelError> {
+        let (sender, receiver) = oneshot::channel();
+        self.shared.request(move |core| {
+            // The asker may have gone away.
+            drop(sender.send(work(core)));
+        })?;
+        receiver.await.map_err(|_| KernelError::Stopped)
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        let mut core = self.shared.core.lock();
+        core.quit = true;
+        let pids: Vec<Pid> = core.processes.keys().copied().collect();
+        for pid in pids {
+            core.with(pid, |core, process| core.abort_all(process));
+        }
+        core.processes.clear();
+        drop(core);
+        self.shared.ring();
+    }
+}
+
+struct PauseOnDrop<'a>(&'a Shared);
+
+impl Drop for PauseOnDrop<'_> {
+    fn drop(&mut self) {
+        let mut core = self.0.core.lock();
+        core.mode = Mode::Paused;
+        core.waiter = None;
+    }
+}
+
+/// Posts mail from outside any process: what `agentos kill` does beside a running kernel.
+///
+/// # Errors
+/// [`KernelError::Store`].
+pub async fn post_mail(store: &dyn Store, to: Pid, body: MailBody) -> Result<Mail, KernelError> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let sent_at = Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    let mail = Mail { id: MailId { sender: Pid::fresh(), number: 1 }, to, body, sent_at };
+    store.post(vec![mail.clone()]).await?;
+    Ok(mail)
+}
+
+impl Core {
+    fn spawn_root(&mut self, spec: Spec, waiter: oneshot::Sender<Result<Pid, KernelError>>) {
+        let result = match &self.fatal {
+            Some(error) => Err(error.clone()),
+            None => {
+                let pid = self.fresh_pid();
+                let capabilities = spec.capabilities.clone().unwrap_or_else(|| self.parts.capabilities.clone());
+                self.create(pid, Pid::INIT, spec, capabilities).map(|()| pid).map_err(|error| {
+                    KernelError::Refused(SysError::new(ErrorKind::InvalidArgument, error.to_string()))
+                })
+            }
+        };
+        match result {
+            Ok(pid) => {
+                self.births.insert(pid, waiter);
+            }
+            // Whoever asked may have gone away.
+            Err(error) => drop(waiter.send(Err(error))),
+        }
+    }
+
+    fn begin_run(&mut self, mode: Mode, waiter: oneshot::Sender<Result<u64, KernelError>>) {
+        if let Some(error) = &self.fatal {
+            drop(waiter.send(Err(error.clone())));
+            return;
+        }
+        self.mode = mode;
+        self.steps = 0;
+        self.waiter = Some(waiter);
+        if mode == Mode::Paused {
+            let pids: Vec<Pid> = self.processes.keys().copied().collect();
+            for pid in pids {
+                self.with(pid, |core, process| core.settle(process));
+            }
+        }
+    }
+
+    fn statuses(&mut self) -> Vec<ProcessInfo> {
+        let running = self.processes.values().map(|process| process.image.info(process.pid, process.parent));
+        let mut all: Vec<ProcessInfo> = running.chain(self.exited.values().cloned()).collect();
+        all.sort_by_key(|info| info.pid);
+        all
+    }
+}

@@ -1,0 +1,251 @@
+//! Local calls: pages, values, time, what a process may know of others. Carried out inline, no commit of their own.
+
+use std::sync::Arc;
+
+use kernel_context::{Change, PageDraft, Pager, PagerError, Swap};
+use kernel_types::{
+    ABI_VERSION, Answer, Call, CallResult, ErrorKind, NewPage, PageBody, PageKind, PageNo, Pid, RecallArgs, RecallQuery,
+    Recalled, SysError, Tokens, ToolSpec,
+};
+use rand::Rng;
+
+use crate::bodies::View;
+use crate::core::Core;
+use crate::gate::BUILT;
+use crate::prepare::Fault;
+use crate::process::Process;
+
+const MAX_PAGES: usize = 4096;
+const MAX_NAME: usize = 256;
+const MAX_VALUE: usize = 1 << 20;
+
+impl Core {
+    /// Carries a local call out. Page bodies in `call` are replaced by their addresses, for the journal.
+    pub(crate) fn local(&mut self, process: &mut Process, call: &mut Call) -> Result<CallResult, Fault> {
+        let paged = match call {
+            Call::PageAlloc { pages } => self.page_alloc(process, pages),
+            Call::Note { name, text } => {
+                let kind = PageKind::Note { name: name.clone() };
+                self.page_alloc(process, &mut vec![NewPage::text(kind, text.as_str())])
+            }
+            Call::PageRead { page } => {
+                self.with_pager(process, |pager, swap, _| pager.read(*page, swap)).map(Answer::Page).map_err(Paged::from)
+            }
+            Call::PagePin { page } => self.change(process, Change::Pin(*page)),
+            Call::PageUnpin { page } => self.change(process, Change::Unpin(*page)),
+            Call::PageFree { page } => self.change(process, Change::Free(*page)),
+            Call::Recall(args) => self.recall(process, args),
+            other => return Ok(self.plain(process, other)),
+        };
+        match paged {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(Paged::Pager(PagerError::Fault(missing))) => Err(Fault(missing)),
+            Err(Paged::Pager(error)) => Ok(Err(pager_error(&error))),
+            Err(Paged::Call(error)) => Ok(Err(error)),
+        }
+    }
+
+    fn plain(&mut self, process: &mut Process, call: &Call) -> CallResult {
+        match call {
+            Call::Probe => Ok(Answer::Probe { abi: ABI_VERSION, calls: BUILT.to_vec() }),
+            Call::ProcessInfo { pid } => self.process_info(process, pid.unwrap_or(process.pid)),
+            Call::List => Ok(Answer::Processes(self.visible_processes(process))),
+            Call::ToolList => Ok(Answer::Tools(self.visible_tools(process))),
+            Call::Put { name, value } => put(process, name, value.as_deref()),
+            Call::Get { name } => Ok(Answer::Value(process.values.get(name).cloned())),
+            Call::Now => Ok(Answer::Time(self.now())),
+            Call::Random => Ok(Answer::Random(self.rng.next_u64())),
+            other => Err(SysError::new(ErrorKind::Unsupported, format!("{} is not a local call", other.number()))),
+        }
+    }
+
+    fn process_info(&self, process: &Process, pid: Pid) -> CallResult {
+        if pid == process.pid {
+            return Ok(Answer::Process(process.image.info(process.pid, process.parent)));
+        }
+        self.info_of(pid)
+            .map(Answer::Process)
+            .ok_or_else(|| SysError::new(ErrorKind::NotFound, format!("no process {pid}")))
+    }
+
+    /// The caller, its ancestors and its descendants.
+    fn visible_processes(&self, process: &Process) -> Vec<kernel_types::ProcessInfo> {
+        use kernel_security::Relation;
+        let mut seen = vec![process.image.info(process.pid, process.parent)];
+        for other in self.processes.values() {
+            let relation = self.relation(process, other.pid);
+            let above = {
+                let mut up = process.parent;
+                let mut found = false;
+                while up != Pid::INIT && !found {
+                    found = up == other.pid;
+                    up = self.processes.get(&up).map_or(Pid::INIT, |parent| parent.parent);
+                }
+                found
+            };
+            if above || matches!(relation, Relation::Child | Relation::Descendant) {
+                seen.push(other.image.info(other.pid, other.parent));
+            }
+        }
+        seen.sort_by_key(|info| info.pid);
+        seen
+    }
+
+    /// The tools that a process has a grant for, in the registry's order.
+    pub(crate) fn visible_tools(&self, process: &Process) -> Vec<ToolSpec> {
+        let granted = |name: &str| {
+            process.capabilities.tools.iter().any(|grant| kernel_security::matches(&grant.tool, name))
+        };
+        self.parts.registry.specs().iter().filter(|spec| granted(&spec.name)).cloned().collect()
+    }
+
+    fn page_alloc(&mut self, process: &mut Process, pages: &mut [NewPage]) -> Result<Answer, Paged> {
+        if pages.is_empty() || pages.len() > MAX_PAGES {
+            let message = format!("page_alloc takes 1 to {MAX_PAGES} pages, got {}", pages.len());
+            return Err(Paged::Call(SysError::new(ErrorKind::InvalidArgument, message)));
+        }
+        let mut drafts = Vec::with_capacity(pages.len());
+        for page in pages.iter_mut() {
+            let body = match &page.body {
+                PageBody::Text(text) => {
+                    let blob = kernel_storage::Blob::of(text.as_bytes());
+                    let hash = blob.hash;
+                    process.stage(hash, Arc::clone(text));
+                    process.blobs.push(blob);
+                    page.body = PageBody::Blob(hash);
+                    process.image.attachments.push(hash);
+                    hash
+                }
+                PageBody::Blob(hash) if process.image.attachments.contains(hash) => *hash,
+                PageBody::Blob(hash) => {
+                    let message = format!("{hash} is not among the attachments of a tool result of this process");
+                    return Err(Paged::Call(SysError::new(ErrorKind::InvalidArgument, message)));
+                }
+            };
+            drafts.push(PageDraft {
+                kind: page.kind.clone(),
+                body,
+                importance: page.importance,
+                pinned: page.pinned || page.kind == PageKind::System,
+                swapped: page.swapped,
+                origin: page.origin.clone(),
+            });
+        }
+        let used: Vec<_> = drafts.iter().map(|draft| draft.body).collect();
+        let numbers = self.apply(process, Change::Allocate(drafts))?;
+        process.image.attachments.retain(|hash| !used.contains(hash));
+        self.make_room(process)?;
+        Ok(Answer::Pages(numbers))
+    }
+
+    fn recall(&mut self, process: &mut Process, args: &RecallArgs) -> Result<Answer, Paged> {
+        let hits = self.with_pager(process, |pager, _, _| match &args.what {
+            RecallQuery::Query(query) => Ok(pager.find(query, args.budget)),
+            RecallQuery::Pages(pages) => by_number(pager, pages, args.budget),
+        })?;
+        if !hits.is_empty() {
+            self.apply(process, Change::Recall(hits.iter().map(|hit| hit.page).collect()))?;
+            self.make_room(process)?;
+        }
+        Ok(Answer::Recalled(hits))
+    }
+
+    fn change(&mut self, process: &mut Process, change: Change) -> Result<Answer, Paged> {
+        self.apply(process, change)?;
+        Ok(Answer::Done)
+    }
+
+    fn apply(&mut self, process: &mut Process, change: Change) -> Result<Vec<PageNo>, PagerError> {
+        self.with_pager(process, |pager, swap, changes| {
+            let applied = pager.apply(&change, swap)?;
+            changes.push(change);
+            Ok(applied.pages)
+        })
+    }
+
+    /// Evicts what the pager plans. A plan that fails says so at the next render, where it matters.
+    fn make_room(&mut self, process: &mut Process) -> Result<(), PagerError> {
+        self.with_pager(process, |pager, swap, changes| {
+            for change in pager.plan().unwrap_or_default() {
+                pager.apply(&change, swap)?;
+                changes.push(change);
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs `work` on the process's pager, which is made when it is first needed.
+    pub(crate) fn with_pager<T>(
+        &mut self,
+        process: &mut Process,
+        work: impl FnOnce(&mut dyn Pager, &dyn Swap, &mut Vec<Change>) -> Result<T, PagerError>,
+    ) -> Result<T, PagerError> {
+        if process.pager.is_none() {
+            process.pager = Some(self.parts.pagers.make(&self.parts.pager_config(&process.spec))?);
+        }
+        let pager = process.pager.as_deref_mut().expect("just made");
+        let swap = View { staged: &process.staged, bodies: &self.bodies };
+        work(pager, &swap, &mut process.changes)
+    }
+
+    /// A process as `ps` shows it, running or ended.
+    pub(crate) fn info_of(&self, pid: Pid) -> Option<kernel_types::ProcessInfo> {
+        let running = self.processes.get(&pid).map(|process| process.image.info(pid, process.parent));
+        running.or_else(|| self.exited.get(&pid).cloned())
+    }
+}
+
+enum Paged {
+    Pager(PagerError),
+    Call(SysError),
+}
+
+impl From<PagerError> for Paged {
+    fn from(error: PagerError) -> Self {
+        Self::Pager(error)
+    }
+}
+
+fn by_number(pager: &dyn Pager, pages: &[PageNo], budget: Tokens) -> Result<Vec<Recalled>, PagerError> {
+    let table = pager.pages();
+    let mut left = budget;
+    let mut hits = Vec::with_capacity(pages.len());
+    for page in pages {
+        let index = table.binary_search_by_key(page, |status| status.page).map_err(|_| PagerError::NotFound(*page))?;
+        let status = &table[index];
+        if status.tokens > left {
+            break;
+        }
+        left = left.saturating_sub(status.tokens);
+        hits.push(Recalled { page: *page, tokens: status.tokens, score: 0, was_resident: status.resident });
+    }
+    Ok(hits)
+}
+
+fn put(process: &mut Process, name: &str, value: Option<&str>) -> CallResult {
+    if name.is_empty() || name.len() > MAX_NAME {
+        let message = format!("a value's name has 1 to {MAX_NAME} bytes, not {}", name.len());
+        return Err(SysError::new(ErrorKind::InvalidArgument, message));
+    }
+    if let Some(value) = value.filter(|value| value.len() > MAX_VALUE) {
+        let message = format!("value of {} bytes exceeds the limit of {MAX_VALUE}", value.len());
+        return Err(SysError::new(ErrorKind::TooLarge, message));
+    }
+    match value {
+        Some(value) => process.values.insert(name.to_owned(), value.to_owned()),
+        None => process.values.remove(name),
+    };
+    process.dirty_values.push((name.to_owned(), value.map(str::to_owned)));
+    Ok(Answer::Done)
+}
+
+/// The error a program gets for a pager's.
+pub(crate) fn pager_error(error: &PagerError) -> SysError {
+    let kind = match error {
+        PagerError::NotFound(_) => ErrorKind::NotFound,
+        PagerError::TooLarge { .. } | PagerError::AllPinned { .. } | PagerError::Overfull { .. } => ErrorKind::TooLarge,
+        PagerError::Invalid(_) | PagerError::Pinned(_) => ErrorKind::InvalidArgument,
+        _ => ErrorKind::Failed,
+    };
+    SysError::new(kind, error.to_string())
+}

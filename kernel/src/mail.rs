@@ -1,0 +1,215 @@
+//! Mail: messages between processes, signals, grants, the end of children. All of it lies in the store until consumed.
+
+use kernel_types::{
+    Answer, Budget, CallResult, ErrorKind, Event, ExitStatus, Mail, MailBody, MailId, Pid, ReceiveArgs, Retry, SendArgs,
+    Signal, SuspendReason, SysError, SyscallNo, WaitArgs,
+};
+
+use crate::core::{Core, Spent};
+use crate::process::Process;
+use crate::tree::give_back;
+
+/// Bytes of one message.
+const MAX_MESSAGE: usize = 256 << 10;
+
+impl Core {
+    /// `send`: goes out with this step's commit.
+    pub(crate) fn send(&mut self, process: &mut Process, args: &SendArgs) -> CallResult {
+        if args.body.len() > MAX_MESSAGE {
+            let message = format!("message of {} bytes exceeds the limit of {MAX_MESSAGE}", args.body.len());
+            return Err(SysError::new(ErrorKind::TooLarge, message));
+        }
+        let limit = self.parts.limits.mailbox;
+        let own = process.pid == args.to;
+        let target = if own { Some(&mut *process) } else { self.processes.get_mut(&args.to).map(|found| &mut **found) };
+        let Some(target) = target.filter(|target| target.image.exited.is_none()) else {
+            return Err(SysError::new(ErrorKind::NotFound, format!("no process {}", args.to)));
+        };
+        if target.mailbox >= limit {
+            let message = format!("the mailbox of {} holds {limit} messages, its limit", args.to);
+            return Err(SysError::new(ErrorKind::Busy, message));
+        }
+        target.mailbox += 1;
+        self.mail_to(process, args.to, MailBody::Message(args.body.clone()));
+        Ok(Answer::Done)
+    }
+
+    /// `signal`: goes out with this step's commit.
+    pub(crate) fn send_signal(&mut self, process: &mut Process, pid: Pid, signal: Signal) -> CallResult {
+        let alive = pid == process.pid
+            || self.processes.get(&pid).is_some_and(|target| target.image.exited.is_none());
+        if !alive {
+            return Err(SysError::new(ErrorKind::NotFound, format!("no process {pid}")));
+        }
+        self.mail_to(process, pid, MailBody::Signal(signal));
+        Ok(Answer::Done)
+    }
+
+    /// Adds mail to what the process's next commit sends.
+    pub(crate) fn mail_to(&mut self, process: &mut Process, to: Pid, body: MailBody) {
+        process.image.mail_number += 1;
+        let id = MailId { sender: process.pid, number: process.image.mail_number };
+        process.sent.push(Mail { id, to, body, sent_at: self.now() });
+        if let Some(preparing) = &mut process.preparing {
+            preparing.must_commit = true;
+        }
+    }
+
+    /// Delivers mail that is durable.
+    pub(crate) fn deliver_all(&mut self, mail: Vec<Mail>) {
+        for mail in mail {
+            self.deliver(mail);
+        }
+    }
+
+    fn deliver(&mut self, mail: Mail) {
+        self.with(mail.to, |core, process| {
+            let newest = process.delivered.entry(mail.id.sender).or_insert(0);
+            if mail.id.number <= *newest || process.image.exited.is_some() {
+                return;
+            }
+            *newest = mail.id.number;
+            match mail.body {
+                MailBody::Signal(signal) => {
+                    process.consumed.push(mail.id);
+                    core.signalled(process, signal, mail.id.sender);
+                }
+                MailBody::Grant(more) => {
+                    process.consumed.push(mail.id);
+                    core.log(process, None, &Event::MailTaken { mail });
+                    core.granted(process, &more);
+                }
+                _ => {
+                    process.inbox.push_back(mail);
+                    core.serve_waiting(process);
+                }
+            }
+            core.settle(process);
+        });
+    }
+
+    /// Acts on a signal.
+    pub(crate) fn signalled(&mut self, process: &mut Process, signal: Signal, from: Pid) {
+        self.log(process, None, &Event::Signalled { signal, from });
+        match signal {
+            Signal::Kill => self.end(process, ExitStatus::Killed(Signal::Kill)),
+            Signal::Term => {
+                self.cancel_open(process, "ended by TERM");
+                process.image.signal = Some(Signal::Term);
+                if process.image.suspended.take().is_some() {
+                    self.log(process, None, &Event::Resumed { why: "TERM".to_owned() });
+                }
+            }
+            Signal::Stop => {
+                for index in 0..process.image.open.len() {
+                    if process.image.open[index].no == SyscallNo::Infer {
+                        self.cancel(process, index, "stopped", Retry::Now);
+                    }
+                }
+                if process.image.suspended.is_none() {
+                    self.suspend(process, SuspendReason::Stopped);
+                }
+            }
+            Signal::Cont => {
+                if process.image.suspended == Some(SuspendReason::Stopped) {
+                    self.resume(process, "CONT");
+                }
+            }
+        }
+    }
+
+    /// Raises limits; resumes a process that was suspended by one.
+    pub(crate) fn granted(&mut self, process: &mut Process, more: &Budget) {
+        give_back(&mut process.image.budget, more);
+        if matches!(process.image.suspended, Some(SuspendReason::Limit(_))) {
+            self.resume(process, "a grant");
+        }
+    }
+
+    /// Sets a process aside.
+    pub(crate) fn suspend(&mut self, process: &mut Process, reason: SuspendReason) {
+        process.image.suspended = Some(reason);
+        self.log(process, None, &Event::Suspended { reason });
+        self.queue_commit(process);
+    }
+
+    /// A process that was set aside goes on.
+    pub(crate) fn resume(&mut self, process: &mut Process, why: &str) {
+        process.image.suspended = None;
+        process.quota_hit = None;
+        self.log(process, None, &Event::Resumed { why: why.to_owned() });
+    }
+
+    /// Cancels all calls in flight.
+    pub(crate) fn cancel_open(&mut self, process: &mut Process, why: &str) {
+        process.preparing = None;
+        for index in 0..process.image.open.len() {
+            if process.image.open[index].pending.is_some() {
+                self.cancel(process, index, why, Retry::Never);
+            }
+        }
+    }
+
+    /// Answers open `receive` and `wait` calls from the inbox.
+    pub(crate) fn serve_waiting(&mut self, process: &mut Process) {
+        for index in 0..process.image.open.len() {
+            let open = &process.image.open[index];
+            let Some(pending) = open.pending.as_ref().filter(|_| open.outcome.is_none()) else { continue };
+            let started = process.running.contains_key(&open.seq);
+            let result = match &pending.call {
+                kernel_types::Call::Receive(args) if started => {
+                    let args = ReceiveArgs { timeout: None, ..args.clone() };
+                    self.try_receive(process, &args)
+                }
+                kernel_types::Call::Wait(args) if started => {
+                    let args = WaitArgs { timeout: None, ..args.clone() };
+                    self.try_wait(process, &args)
+                }
+                _ => None,
+            };
+            if let Some(result) = result {
+                self.finish(process, index, result, Spent::default());
+            }
+        }
+    }
+
+    /// Takes the next message, if there is one.
+    pub(crate) fn try_receive(&mut self, process: &mut Process, args: &ReceiveArgs) -> Option<CallResult> {
+        let wanted = |mail: &Mail| {
+            matches!(mail.body, MailBody::Message(_)) && args.from.is_none_or(|from| mail.id.sender == from)
+        };
+        if let Some(at) = process.inbox.iter().position(wanted) {
+            let mail = process.inbox.remove(at).expect("just found");
+            process.consumed.push(mail.id);
+            process.mailbox = process.mailbox.saturating_sub(1);
+            return Some(Ok(Answer::Message(mail)));
+        }
+        let at_once = args.timeout.is_some_and(|timeout| timeout.0 == 0);
+        at_once.then(|| Err(SysError::new(ErrorKind::Deadline, "receive: no message is there")))
+    }
+
+    /// Reaps a child that ended, if there is one. A `wait` for what can never come is an error.
+    pub(crate) fn try_wait(&mut self, process: &mut Process, args: &WaitArgs) -> Option<CallResult> {
+        let wanted = |mail: &Mail| {
+            matches!(&mail.body, MailBody::ChildExit { pid, .. } if args.pid.is_none_or(|wanted| wanted == *pid))
+        };
+        if let Some(at) = process.inbox.iter().position(wanted) {
+            let mail = process.inbox.remove(at).expect("just found");
+            process.consumed.push(mail.id);
+            let MailBody::ChildExit { pid, status, refund } = mail.body else { return None };
+            process.children.remove(&pid);
+            give_back(&mut process.image.budget, &refund);
+            return Some(Ok(Answer::Exited { pid, status }));
+        }
+        let none = match args.pid {
+            Some(pid) => !process.children.contains(&pid),
+            None => process.children.is_empty(),
+        };
+        if none {
+            let what = args.pid.map_or_else(|| "no child".to_owned(), |pid| format!("{pid} is not a child"));
+            return Some(Err(SysError::new(ErrorKind::NotFound, format!("wait: {what}"))));
+        }
+        let at_once = args.timeout.is_some_and(|timeout| timeout.0 == 0);
+        at_once.then(|| Err(SysError::new(ErrorKind::Deadline, "wait: no child has ended")))
+    }
+}

@@ -1,0 +1,103 @@
+//! What a kernel is assembled from, and its limits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel_context::{PagerConfig, PagerFactory};
+use kernel_llm::{Cpu, DeltaSink};
+use kernel_security::{Policy, Sandbox};
+use kernel_storage::Store;
+use kernel_tools::Registry;
+use kernel_types::{Capabilities, ModelInfo, Spec, Tokens};
+
+use crate::program::ProgramFactory;
+
+/// Bounds of a kernel. Every queue, wait and size has one.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A step that takes longer is stopped: its process is `Faulted`.
+    pub step: Duration,
+    /// Steps with local calls only that may follow each other without a commit.
+    pub inner_steps: u32,
+    /// Calls in one step.
+    pub calls_per_step: usize,
+    /// An inference ends with `Deadline` after this.
+    pub infer: Duration,
+    /// A tool call ends with `Deadline` after this, or earlier if the tool or the call says so.
+    pub tool: Duration,
+    /// Messages a mailbox holds; a further one is `Busy`.
+    pub mailbox: usize,
+    /// Requests from outside that may wait; a further one is `Busy`.
+    pub requests: usize,
+    /// Bytes of page bodies kept in memory.
+    pub bodies: u64,
+    /// How often the store is asked for mail from outside.
+    pub poll: Duration,
+    /// How long a store that cannot be reached is tried again before the kernel gives up.
+    pub store_patience: Duration,
+    /// Output tokens kept free in a model's window when a process names no window.
+    pub output: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            step: Duration::from_secs(5),
+            inner_steps: 64,
+            calls_per_step: 256,
+            infer: Duration::from_secs(600),
+            tool: Duration::from_secs(120),
+            mailbox: 1024,
+            requests: 1024,
+            bodies: 256 << 20,
+            poll: Duration::from_millis(100),
+            store_patience: Duration::from_secs(30),
+            output: 8192,
+        }
+    }
+}
+
+/// A model and the Cpu that runs it.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) cpu: usize,
+    pub(crate) info: ModelInfo,
+}
+
+/// The assembled parts. Immutable while a kernel runs.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Registry,
+    pub(crate) cpus: Vec<Arc<dyn Cpu>>,
+    pub(crate) models: BTreeMap<String, Served>,
+    pub(crate) default_model: Option<String>,
+    pub(crate) sandbox: Arc<dyn Sandbox>,
+    pub(crate) pagers: Arc<dyn PagerFactory>,
+    pub(crate) programs: BTreeMap<String, Arc<dyn ProgramFactory>>,
+    pub(crate) policy: Policy,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) sink: Arc<dyn DeltaSink>,
+    pub(crate) limits: Limits,
+}
+
+impl Parts {
+    /// The model a call means: the one it names, else the process's, else the kernel's.
+    pub(crate) fn model<'a>(&'a self, call: Option<&'a str>, process: Option<&'a str>) -> Option<&'a str> {
+        call.or(process).or(self.default_model.as_deref())
+    }
+
+    /// What a process's window is like.
+    pub(crate) fn pager_config(&self, spec: &Spec) -> PagerConfig {
+        let model = self.model(None, spec.model.as_deref()).unwrap_or("");
+        let info = self.models.get(model).map(|served| &served.info);
+        let default = info.map_or(Tokens(8192), |info| {
+            info.window.saturating_sub(Tokens(self.limits.output.min(info.window.0 / 2)))
+        });
+        PagerConfig {
+            model: model.to_owned(),
+            window: spec.window.unwrap_or(default),
+            cache: info.map(|info| info.cache).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Preparing a step: every call passes the gate and gets its intent; local calls are carried out at once.
+
+use std::sync::Arc;
+
+use kernel_context::PagerError;
+use kernel_types::{
+    Answer, BlobHash, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, InferArgs, PageView, Pid, Prompt,
+    Recovery, Reservation, Seq, SysError, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolMode,
+};
+
+use crate::core::{Core, Spent};
+use crate::gate::refusal;
+use crate::image::{OpenCall, Pending};
+use crate::process::{Preparing, Process, Ready};
+use crate::program::{Input, Saved, Step};
+
+/// Bodies that must be loaded before a call can go on. The call had no effect yet.
+pub(crate) struct Fault(pub(crate) Vec<BlobHash>);
+
+/// What came of a call that is not local.
+struct Prepared {
+    decision: Decision,
+    reserved: Reservation,
+    recovery: Recovery,
+    view: Option<PageView>,
+    child: Option<Pid>,
+    deadline: Option<Timestamp>,
+    then: Then,
+}
+
+enum Then {
+    /// It ended already.
+    Answer(CallResult),
+    /// It starts when its intent is durable.
+    Start,
+    /// The process ends.
+    Exit(ExitStatus),
+}
+
+impl Prepared {
+    fn refused(call: &Call, decision: Decision) -> Self {
+        let then = Then::Answer(Err(refusal(call.number(), &decision)));
+        Self { decision, ..Self::allowed(call, then) }
+    }
+
+    fn allowed(call: &Call, then: Then) -> Self {
+        Self {
+            decision: Decision::Allow,
+            reserved: Reservation::default(),
+            recovery: call.number().recovery(),
+            view: None,
+            child: None,
+            deadline: None,
+            then,
+        }
+    }
+
+    fn invalid(call: &Call, error: SysError) -> Self {
+        Self {
+            decision: Decision::Reject { reason: error.message.clone() },
+            ..Self::allowed(call, Then::Answer(Err(error)))
+        }
+    }
+}
+
+/// What a step of a program came to.
+pub(crate) enum Stepped {
+    /// It returned.
+    Done(Step, Saved),
+    /// It panicked, its state does not save, or it did not return.
+    Faulted(String),
+}
+
+impl Core {
+    /// Takes a process off the ready queue: its program and what to resume it with. `None` if it cannot step after all.
+    pub(crate) fn begin_step(&mut self, pid: Pid) -> Option<(Box<dyn crate::program::Program>, Input)> {
+        self.with(pid, |core, process| {
+            process.ready_queued = false;
+            if !process.runnable() {
+                return None;
+            }
+            let limit = process
+                .quota_hit
+                .take()
+                .or_else(|| (process.left().steps == Some(0)).then_some(kernel_types::LimitName::Steps));
+            if let Some(limit) = limit {
+                core.suspend(process, kernel_types::SuspendReason::Limit(limit));
+                return None;
+            }
+            let input = if let Some(signal) = process.image.signal.take() {
+                Input::Signal(signal)
+            } else if process.image.step.0 == 0 {
+                Input::Start((*process.spec).clone())
+            } else {
+                let (step, pid) = (process.image.step, process.pid);
+                let replies = process.image.open.iter().zip(&mut process.results).map(|(open, result)| {
+                    kernel_types::Reply {
+                        key: kernel_types::CallKey { pid, step, seq: open.seq },
+                        result: result.take().expect("all calls are answered"),
+                    }
+                });
+                Input::Replies(replies.collect())
+            };
+            process.stepping = true;
+            process.inner += 1;
+            let program = process.program.take().expect("a runnable process has a program");
+            Some((program, input))
+        })?
+    }
+
+    /// Takes a step's outcome: sets its calls up and prepares them.
+    pub(crate) fn end_step(&mut self, pid: Pid, program: Box<dyn crate::program::Program>, stepped: Stepped) {
+        let limits = self.parts.limits;
+        self.with(pid, |core, process| {
+            process.program = Some(program);
+            process.stepping = false;
+            process.image.step = process.image.step.next();
+            process.image.usage.steps += 1;
+            process.image.open.clear();
+            process.results.clear();
+            core.steps += 1;
+            match stepped {
+                Stepped::Faulted(reason) => core.end(process, ExitStatus::Faulted(reason)),
+                Stepped::Done(Step::Exit(status), saved) => {
+                    process.image.saved = saved;
+                    core.end(process, status);
+                }
+                Stepped::Done(Step::Calls(calls), _) if calls.is_empty() => {
+                    core.end(process, ExitStatus::Faulted("a step made no call and did not exit".to_owned()));
+                }
+                Stepped::Done(Step::Calls(calls), _) if calls.len() > limits.calls_per_step => {
+                    let reason = format!("a step made {} calls, the limit is {}", calls.len(), limits.calls_per_step);
+                    core.end(process, ExitStatus::Faulted(reason));
+                }
+                Stepped::Done(Step::Calls(calls), saved) => {
+                    process.image.saved = saved;
+                    let open = calls.iter().zip(0..).map(|(call, seq)| OpenCall {
+                        seq: Seq(seq),
+                        no: call.number(),
+                        outcome: None,
+                        pending: None,
+                    });
+                    process.image.open = open.collect();
+                    process.results = vec![None; calls.len()];
+                    let calls = calls.into_iter().map(Some).collect();
+                    process.preparing =
+                        Some(Preparing { calls, local_pass: true, next: 0, must_commit: false, exit: None });
+                    core.prepare(process);
+                }
+            }
+        });
+    }
+
+    /// Prepares the calls of the last step, from where it left off.
+    pub(crate) fn prepare(&mut self, process: &mut Process) {
+        while let Some(preparing) = &mut process.preparing {
+            let index = preparing.next;
+            if index == preparing.calls.len() {
+                if preparing.local_pass {
+                    (preparing.local_pass, preparing.next) = (false, 0);
+                    continue;
+                }
+                let done = process.preparing.take().expect("just seen");
+                return self.prepared(process, done);
+            }
+            let local_pass = preparing.local_pass;
+            let wanted = |call: &Call| (call.number().class() == Class::Local) == local_pass;
+            let Some(mut call) = preparing.calls[index].take_if(|call| wanted(call)) else {
+                preparing.next += 1;
+                continue;
+            };
+            let result =
+                if local_pass { self.carry(process, index, &mut call) } else { self.arrange(process, index, &mut call) };
+            let preparing = process.preparing.as_mut().expect("carrying a call does not end the preparation");
+            match result {
+                Ok(()) => preparing.next += 1,
+                Err(Fault(missing)) => {
+                    preparing.calls[index] = Some(call);
+                    process.loading = true;
+                    self.loads.push((process.pid, missing));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// All calls of the step are through the gate.
+    fn prepared(&mut self, process: &mut Process, done: Preparing) {
+        if let Some(status) = done.exit {
+            return self.end(process, status);
+        }
+        let inner_limit = process.inner >= self.parts.limits.inner_steps;
+        if done.must_commit || process.quota_hit.is_some() || inner_limit || !process.all_answered() {
+            self.queue_commit(process);
+        } else {
+            self.settle(process);
+        }
+    }
+
+    /// A local call: decided, carried out, recorded.
+    fn carry(&mut self, process: &mut Process, index: usize, call: &mut Call) -> Result<(), Fault> {
+        let decision = self.decide(process, call);
+        let result = match &decision {
+            Decision::Allow => self.local(process, call)?,
+            refused => Err(refusal(call.number(), refused)),
+        };
+        self.intend(process, index, call, &Prepared { decision, ..Prepared::allowed(call, Then::Start) });
+        self.finish(process, index, result, Spent::default());
+        Ok(())
+    }
+
+    /// A store or device call: decided, budget held, intent recorded; started after the commit.
+    fn arrange(&mut self, process: &mut Process, index: usize, call: &mut Call) -> Result<(), Fault> {
+        let decision = self.decide(process, call);
+        let prepared = if decision.is_allow() {
+            match call {
+                Call::Infer(args) => self.arrange_infer(process, index, args)?,
+                Call::ToolCall(args) => self.arrange_tool(process, args),
+                _ => self.arrange_store(process, call),
+            }
+        } else {
+            Prepared::refused(call, decision)
+        };
+        if let Decision::OverQuota { limit, .. } = prepared.decision {
+            process.quota_hit = Some(limit);
+        }
+        self.intend(process, index, call, &prepared);
+        match prepared.then {
+            Then::Answer(result) => self.finish(process, index, result, Spent::default()),
+            Then::Exit(status) => {
+                self.finish(process, index, Ok(Answer::Done), Spent::default());
+                if let Some(preparing) = &mut process.preparing {
+                    preparing.exit.get_or_insert(status);
+                }
+            }
+            Then::Start => {
+                process.reserve(&prepared.reserved);
+                process.image.open[index].pending = Some(Pending {
+                    call: call.clone(),
+                    recovery: prepared.recovery,
+                    reserved: prepared.reserved,
+                    attempt: 1,
+                    deadline: prepared.deadline,
+                    child: prepared.child,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn intend(&mut self, process: &mut Process, index: usize, call: &Call, prepared: &Prepared) {
+        let event = Event::Intent {
+            call: call.clone(),
+            no: call.number(),
+            decision: prepared.decision.clone(),
+            reserved: prepared.reserved,
+            recovery: prepared.recovery,
+            view: prepared.view.clone(),
+            child: prepared.child,
+        };
+        let seq = process.image.open[index].seq;
+        self.log(process, Some(seq), &event);
+    }
+
+    fn arrange_tool(&mut self, process: &mut Process, args: &ToolCallArgs) -> Prepared {
+        let call = Call::ToolCall(args.clone());
+        let registry = &self.parts.registry;
+        if let Err(error) = registry.check(&args.tool, &args.args) {
+            return Prepared::invalid(&call, crate::device::tool_error(&error));
+        }
+        let recovery = registry.spec(&args.tool).map_or(Recovery::Unsafe, |spec| spec.recovery);
+        let reserved = Reservation { calls: 1, ..Reservation::default() };
+        if let Some((limit, left, needed)) = process.exceeded(&reserved) {
+            return Prepared::refused(&call, Decision::OverQuota { limit, left, needed });
+        }
+        Prepared { reserved, recovery, ..Prepared::allowed(&call, Then::Start) }
+    }
+
+    fn arrange_infer(&mut self, process: &mut Process, index: usize, args: &InferArgs) -> Result<Prepared, Fault> {
+        let call = Call::Infer(args.clone());
+        let invalid = |kind, message: String| Ok(Prepared::invalid(&call, SysError::new(kind, message)));
+        let parts = Arc::clone(&self.parts);
+        let spec = Arc::clone(&process.spec);
+        let Some(name) = parts.model(args.model.as_deref(), spec.model.as_deref()) else {
+            return invalid(ErrorKind::Unavailable, "this kernel has no model".to_owned());
+        };
+        let Some(served) = parts.models.get(name) else {
+            let known: Vec<&str> = parts.models.keys().map(String::as_str).collect();
+            return invalid(ErrorKind::NotFound, format!("unknown model {name:?}; this kernel has {}", known.join(", ")));
+        };
+        if !process.prompts.is_empty() {
+            return invalid(ErrorKind::InvalidArgument, "one infer a step".to_owned());
+        }
+        let ready = match self.render(process, args, &served.info) {
+            Ok(ready) => ready,
+            Err(PagerError::Fault(missing)) => return Err(Fault(missing)),
+            Err(error) => return Ok(Prepared::invalid(&call, crate::local::pager_error(&error))),
+        };
+        let ceiling = served.info.pricing.map(|pricing| pricing.ceiling(ready.view.tokens, ready.max_output));
+        if process.image.budget.cost.is_some() && ceiling.is_none() {
+            let missing = format!("price of {name} (unknown, and there is a limit of cost)");
+            return Ok(Prepared::refused(&call, Decision::Deny { missing }));
+        }
+        let reserved = Reservation {
+            calls: 1,
+            tokens: ready.view.tokens.saturating_add(ready.max_output),
+            cost: ceiling.unwrap_or_default(),
+        };
+        if let Some((limit, left, needed)) = process.exceeded(&reserved) {
+            return Ok(Prepared::refused(&call, Decision::OverQuota { limit, left, needed }));
+        }
+        let view = Some(ready.view.clone());
+        process.prompts.insert(process.image.open[index].seq, ready);
+        Ok(Prepared { reserved, view, ..Prepared::allowed(&call, Then::Start) })
+    }
+
+    /// Makes room in the window and renders it.
+    pub(crate) fn render(
+        &mut self,
+        process: &mut Process,
+        args: &InferArgs,
+        model: &kernel_types::ModelInfo,
+    ) -> Result<Ready, PagerError> {
+        self.with_pager(process, |pager, swap, changes| {
+            for change in pager.plan()? {
+                pager.apply(&change, swap)?;
+                changes.push(change);
+            }
+            Ok(())
+        })?;
+        let rendered = self.with_pager(process, |pager, swap, _| pager.render(swap))?;
+        let tools = match args.tools {
+            ToolMode::Native if model.native_tools => self.visible_tools(process),
+            _ => Vec::new(),
+        };
+        let tool_text: usize =
+            tools.iter().map(|tool| tool.name.len() + tool.description.len() + tool.input.as_str().len()).sum();
+        let tokens = rendered.tokens.saturating_add(Tokens(tool_text.div_ceil(3) as u64));
+        let room = model.window.saturating_sub(tokens);
+        let max_output = args.max_output.min(model.max_output).min(room);
+        if max_output == Tokens::ZERO {
+            return Err(PagerError::Overfull { tokens, window: model.window });
+        }
+        let prompt = Prompt { messages: rendered.messages, tools };
+        let min_prefix = model.cache.min_prefix;
+        let expected_cached = if rendered.stable >= min_prefix { rendered.stable } else { Tokens::ZERO };
+        let view = PageView {
+            prompt: prompt.hash(),
+            tokens,
+            expected_cached,
+            model: model.name.clone(),
+            resident: rendered.resident,
+        };
+        Ok(Ready {
+            prompt: Arc::new(prompt),
+            view,
+            raw_tokens: rendered.raw_tokens,
+            trace: rendered.trace,
+            max_output,
+        })
+    }
+
+    fn arrange_store(&mut self, process: &mut Process, call: &mut Call) -> Prepared {
+        let now = self.now();
+        let answered = |call: &Call, result: CallResult| match result {
+            Ok(answer) => Prepared::allowed(call, Then::Answer(Ok(answer))),
+            Err(error) => Prepared::invalid(call, error),
+        };
+        let deadline = match call {
+            Call::Sleep { ms } => Some(now.after(*ms)),
+            Call::Wait(args) => args.timeout.map(|ms| now.after(ms)),
+            Call::Receive(args) => args.timeout.map(|ms| now.after(ms)),
+            _ => None,
+        };
+        let waits = Prepared { deadline, ..Prepared::allowed(call, Then::Start) };
+        match call {
+            Call::Sleep { .. } => waits,
+            Call::Exit(status) => Prepared::allowed(&Call::Exit(status.clone()), Then::Exit(status.clone())),
+            Call::Wait(args) => match self.try_wait(process, args) {
+                Some(result) => answered(call, result),
+                None => waits,
+            },
+            Call::Receive(args) => match self.try_receive(process, args) {
+                Some(result) => answered(call, result),
+                None => waits,
+            },
+            Call::Send(args) => {
+                let result = self.send(process, args);
+                answered(call, result)
+            }
+            Call::Signal { pid, signal } => {
+                let result = self.send_signal(process, *pid, *signal);
+                answered(call, result)
+            }
+            Call::Spawn(spec) => match self.check_spawn(process, spec) {
+                Ok(child) => Prepared { child: Some(child), ..waits },
+                Err(error) => Prepared::invalid(call, error),
+            },
+            _ => Prepared::refused(
+                call,
+                Decision::Reject { reason: format!("{} is not built in this kernel", call.number()) },
+            ),
+        }
+    }
+}
+
+/// Money and tokens that an inference used.
+pub(crate) fn charge(usage: &TokenUsage, model: &kernel_types::ModelInfo) -> kernel_types::MicroUsd {
+    model.pricing.map(|pricing| pricing.cost(usage)).unwrap_or_default()
+}

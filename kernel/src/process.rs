@@ -1,0 +1,257 @@
+//! A process in memory: its image and everything that is not durable yet.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use kernel_context::{Change, Pager};
+use kernel_security::{RecordBody, RecordDraft, seal_record};
+use kernel_storage::Blob;
+use kernel_types::{
+    BlobHash, Budget, Call, CallResult, Capabilities, Event, Frame, Hash, JsonText, LimitName, Mail, MailId, PageView,
+    Pid, Prompt, Record, Reservation, Seq, Spec, StepNo, Timestamp, Tokens,
+};
+use tokio::task::AbortHandle;
+
+use crate::image::Image;
+use crate::program::Program;
+
+/// Bodies longer than this lie in a blob beside their record.
+const INLINE_BODY: usize = 1024;
+
+/// Calls of the last step that are being prepared.
+pub(crate) struct Preparing {
+    pub(crate) calls: Vec<Option<Call>>,
+    /// Local calls come first; then the rest.
+    pub(crate) local_pass: bool,
+    pub(crate) next: usize,
+    /// Store and device calls were prepared: a commit must follow.
+    pub(crate) must_commit: bool,
+    /// An `exit` call was allowed.
+    pub(crate) exit: Option<kernel_types::ExitStatus>,
+}
+
+/// A rendered prompt waiting for its slot.
+pub(crate) struct Ready {
+    pub(crate) prompt: Arc<Prompt>,
+    pub(crate) view: PageView,
+    pub(crate) raw_tokens: Tokens,
+    pub(crate) trace: Vec<u64>,
+    pub(crate) max_output: Tokens,
+}
+
+/// A call that was started.
+pub(crate) struct Running {
+    pub(crate) abort: Option<AbortHandle>,
+    pub(crate) started: Instant,
+    /// For an inference: which Cpu, and whether it holds a slot of it.
+    pub(crate) cpu: Option<usize>,
+    pub(crate) granted: bool,
+    pub(crate) waited_ms: u64,
+    /// Bytes of text streamed so far.
+    pub(crate) streamed: Arc<AtomicU64>,
+}
+
+/// A process.
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
+    pub(crate) parent: Pid,
+    pub(crate) image: Image,
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) capabilities: Arc<Capabilities>,
+    pub(crate) children: BTreeSet<Pid>,
+    pub(crate) program: Option<Box<dyn Program>>,
+    pub(crate) pager: Option<Box<dyn Pager>>,
+    /// Results of the calls in `image.open`.
+    pub(crate) results: Vec<Option<CallResult>>,
+    pub(crate) preparing: Option<Preparing>,
+    pub(crate) prompts: HashMap<Seq, Ready>,
+    pub(crate) running: HashMap<Seq, Running>,
+    pub(crate) reserved: Reservation,
+    pub(crate) quota_hit: Option<LimitName>,
+
+    pub(crate) revision: u64,
+    pub(crate) head: Hash,
+    pub(crate) number: u64,
+    pub(crate) records: Vec<Record>,
+    pub(crate) blobs: Vec<Blob>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) changes_since_snapshot: u64,
+    pub(crate) staged: HashMap<BlobHash, Arc<str>>,
+    pub(crate) values: BTreeMap<String, String>,
+    pub(crate) dirty_values: Vec<(String, Option<String>)>,
+    pub(crate) inbox: VecDeque<Mail>,
+    pub(crate) delivered: HashMap<Pid, u64>,
+    pub(crate) mailbox: usize,
+    pub(crate) consumed: Vec<MailId>,
+    pub(crate) sent: Vec<Mail>,
+
+    pub(crate) committing: bool,
+    pub(crate) commit_queued: bool,
+    pub(crate) ready_queued: bool,
+    pub(crate) stepping: bool,
+    pub(crate) loading: bool,
+    pub(crate) inner: u32,
+}
+
+impl Process {
+    pub(crate) fn new(
+        pid: Pid,
+        parent: Pid,
+        image: Image,
+        spec: Arc<Spec>,
+        capabilities: Arc<Capabilities>,
+        program: Option<Box<dyn Program>>,
+    ) -> Self {
+        let results = vec![None; image.open.len()];
+        Self {
+            pid,
+            parent,
+            image,
+            spec,
+            capabilities,
+            children: BTreeSet::new(),
+            program,
+            pager: None,
+            results,
+            preparing: None,
+            prompts: HashMap::new(),
+            running: HashMap::new(),
+            reserved: Reservation::default(),
+            quota_hit: None,
+            revision: 0,
+            head: Hash::ZERO,
+            number: 0,
+            records: Vec::new(),
+            blobs: Vec::new(),
+            changes: Vec::new(),
+            changes_since_snapshot: 0,
+            staged: HashMap::new(),
+            values: BTreeMap::new(),
+            dirty_values: Vec::new(),
+            inbox: VecDeque::new(),
+            delivered: HashMap::new(),
+            mailbox: 0,
+            consumed: Vec::new(),
+            sent: Vec::new(),
+            committing: false,
+            commit_queued: false,
+            ready_queued: false,
+            stepping: false,
+            loading: false,
+            inner: 0,
+        }
+    }
+
+    /// All calls of the last step have ended.
+    pub(crate) fn all_answered(&self) -> bool {
+        self.preparing.is_none() && self.results.iter().all(Option::is_some)
+    }
+
+    /// Its next step may run now.
+    pub(crate) fn runnable(&self) -> bool {
+        !self.committing
+            && !self.commit_queued
+            && !self.stepping
+            && !self.loading
+            && self.program.is_some()
+            && self.image.exited.is_none()
+            && self.image.suspended.is_none()
+            && (self.image.signal.is_some() || self.all_answered())
+    }
+
+    /// Something is recorded that is not on its way to the store.
+    pub(crate) fn dirty(&self) -> bool {
+        !self.records.is_empty() || !self.changes.is_empty() || !self.sent.is_empty() || !self.consumed.is_empty()
+    }
+
+    /// Appends an event to the chain.
+    pub(crate) fn record(&mut self, at: Timestamp, call: Option<Seq>, event: &Event, salt: [u8; 16]) -> u64 {
+        let json = serde_json::to_string(event).expect("events have text keys only");
+        let body = if json.len() > INLINE_BODY {
+            let blob = Blob::of(json.into_bytes());
+            self.blobs.push(blob.clone());
+            RecordBody::Blob { hash: blob.hash, bytes: blob.bytes }
+        } else {
+            RecordBody::Inline(json)
+        };
+        self.number += 1;
+        let draft = RecordDraft {
+            pid: self.pid,
+            number: self.number,
+            step: self.image.step,
+            call,
+            kind: event.kind() as u8,
+            at,
+            body,
+        };
+        let record = seal_record(&self.head, draft, salt);
+        self.head = record.hash;
+        self.records.push(record);
+        self.number
+    }
+
+    /// Appends the page changes since the last commit, if any, as one event.
+    pub(crate) fn record_changes(&mut self, at: Timestamp, salt: [u8; 16]) {
+        if self.changes.is_empty() {
+            return;
+        }
+        let changes = std::mem::take(&mut self.changes);
+        self.changes_since_snapshot += changes.len() as u64;
+        let json = JsonText::of(&changes).expect("changes have text keys only");
+        self.image.pages =
+            Frame::new("pages").bytes(&self.image.pages.0).text(json.as_str()).finish();
+        self.record(at, None, &Event::Pages { changes: json }, salt);
+    }
+
+    /// Keeps a body that is not durable yet, or that a call needs now.
+    pub(crate) fn stage(&mut self, hash: BlobHash, body: Arc<str>) {
+        self.staged.insert(hash, body);
+    }
+
+    /// What is left of the budget; `None` is unlimited.
+    pub(crate) fn left(&self) -> Budget {
+        let (limit, used, held) = (&self.image.budget, &self.image.usage, &self.reserved);
+        Budget {
+            calls: limit.calls.map(|n| n.saturating_sub(used.calls).saturating_sub(held.calls)),
+            tokens: limit.tokens.map(|n| n.saturating_sub(used.tokens()).saturating_sub(held.tokens)),
+            cost: limit.cost.map(|n| n.saturating_sub(used.cost).saturating_sub(held.cost)),
+            steps: limit.steps.map(|n| n.saturating_sub(used.steps)),
+        }
+    }
+
+    /// The first limit that a reservation does not fit in: its name, what is left, what is needed.
+    pub(crate) fn exceeded(&self, want: &Reservation) -> Option<(LimitName, u64, u64)> {
+        let left = self.left();
+        let checks = [
+            (LimitName::Calls, left.calls, want.calls),
+            (LimitName::Tokens, left.tokens.map(|n| n.0), want.tokens.0),
+            (LimitName::Cost, left.cost.map(|n| n.0), want.cost.0),
+        ];
+        checks.into_iter().find_map(|(name, left, needed)| left.filter(|left| *left < needed).map(|left| (name, left, needed)))
+    }
+
+    /// Holds a part of the budget for a call.
+    pub(crate) fn reserve(&mut self, want: &Reservation) {
+        self.reserved.calls += want.calls;
+        self.reserved.tokens = self.reserved.tokens.saturating_add(want.tokens);
+        self.reserved.cost = self.reserved.cost.saturating_add(want.cost);
+    }
+
+    /// Gives back what a call held.
+    pub(crate) fn release(&mut self, held: &Reservation) {
+        self.reserved.calls = self.reserved.calls.saturating_sub(held.calls);
+        self.reserved.tokens = self.reserved.tokens.saturating_sub(held.tokens);
+        self.reserved.cost = self.reserved.cost.saturating_sub(held.cost);
+    }
+
+    /// The place of a call of the last step that has no outcome yet.
+    pub(crate) fn pending_index(&self, step: StepNo, seq: Seq) -> Option<usize> {
+        if self.image.step != step {
+            return None;
+        }
+        let index = seq.0 as usize;
+        self.image.open.get(index).filter(|open| open.outcome.is_none() && open.pending.is_some()).map(|_| index)
+    }
+}

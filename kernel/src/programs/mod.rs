@@ -1,0 +1,7 @@
+//! The programs that ship: `react` (import, recall, think, call tools, repeat, answer) and `script` (calls listed in data).
+
+mod react;
+mod script;
+
+pub use react::ReactFactory;
+pub use script::{OnError, Script, ScriptFactory, ScriptStep};

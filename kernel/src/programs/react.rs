@@ -1,0 +1,383 @@
+//! `react`: import what there is to read, recall what the task needs, think, call tools, repeat, answer.
+//!
+//! Arguments (all optional): `import` (read the workspace first, false), `path` (what of it, "."), `recall_tokens` (pages
+//! recalled before the first call, 0 for none), `max_output` (tokens of one answer, 512), `max_turns` (inferences, 16),
+//! `tools` ("native" or "none").
+
+use kernel_types::{
+    Answer, BlobHash, Call, CallResult, ErrorKind, ExitStatus, Importance, InferArgs, Inference, JsonText, Millis,
+    NewPage, Origin, PageBody, PageKind, Part, RecallArgs, RecallQuery, Reply, Retry, Spec, SysError, Tokens, ToolCallArgs,
+    ToolMode, ToolResult,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::program::{Input, Program, ProgramError, ProgramFactory, Saved, Step};
+
+/// Waits and tries again so often when a model cannot be reached.
+const PATIENCE: u32 = 4;
+/// Skipped files that are remembered by name.
+const MAX_SKIPS: usize = 100;
+
+/// The name under which the tool that recalls pages is offered to models.
+pub(crate) const RECALL_TOOL: &str = "recall";
+
+/// Makes `react` programs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReactFactory;
+
+const VERSION: u16 = 1;
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Args {
+    import: bool,
+    path: String,
+    recall_tokens: u64,
+    max_output: u64,
+    max_turns: u32,
+    tools: ToolMode,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            import: false,
+            path: ".".to_owned(),
+            recall_tokens: 0,
+            max_output: 512,
+            max_turns: 16,
+            tools: ToolMode::Native,
+        }
+    }
+}
+
+/// What the replies at hand answer.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+enum Phase {
+    Start,
+    Importing,
+    Recalling,
+    Thinking,
+    /// Tool calls of an inference: its text and calls, kept until their results are there.
+    Acting { text: String, calls: Vec<Acting> },
+    Waiting,
+    Closing(String),
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+struct Acting {
+    id: String,
+    name: String,
+    args: JsonText,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct React {
+    args: Args,
+    task: String,
+    system: String,
+    phase: Phase,
+    turns: u32,
+    failures: u32,
+    files: u64,
+    skipped: Vec<String>,
+}
+
+/// What `import_dir` answers.
+#[derive(Deserialize)]
+struct Imported {
+    pages: Vec<ImportedPage>,
+    skipped: Vec<Skipped>,
+    files: u64,
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ImportedPage {
+    path: String,
+    first_line: u32,
+    last_line: u32,
+    file: BlobHash,
+    attachment: usize,
+}
+
+#[derive(Deserialize)]
+struct Skipped {
+    path: String,
+    reason: String,
+}
+
+impl ProgramFactory for ReactFactory {
+    fn start(&self, spec: &Spec) -> Result<Box<dyn Program>, ProgramError> {
+        let args: Args = spec.args.read().map_err(|error| ProgramError::Arguments(format!("react: {error}")))?;
+        if spec.task.trim().is_empty() {
+            return Err(ProgramError::Arguments("react: the task is empty".to_owned()));
+        }
+        Ok(Box::new(React {
+            args,
+            task: spec.task.clone(),
+            system: spec.system.clone(),
+            phase: Phase::Start,
+            turns: 0,
+            failures: 0,
+            files: 0,
+            skipped: Vec::new(),
+        }))
+    }
+
+    fn load(&self, saved: &Saved) -> Result<Box<dyn Program>, ProgramError> {
+        saved.read::<React>(VERSION).map(|react| Box::new(react) as Box<dyn Program>)
+    }
+}
+
+impl Program for React {
+    fn step(&mut self, input: Input) -> Step {
+        match input {
+            Input::Start(_) => self.begin(),
+            Input::Replies(replies) => self.go_on(replies),
+            Input::Signal(signal) => Step::Exit(ExitStatus::Killed(signal)),
+        }
+    }
+
+    fn save(&self) -> Result<Saved, ProgramError> {
+        Saved::of(VERSION, self)
+    }
+}
+
+impl React {
+    fn begin(&mut self) -> Step {
+        let mut calls = Vec::new();
+        if !self.system.is_empty() {
+            let page = NewPage::text(PageKind::System, self.system.as_str()).pinned();
+            calls.push(Call::PageAlloc { pages: vec![page] });
+        }
+        if self.args.import {
+            self.phase = Phase::Importing;
+            calls.push(self.import(None));
+            return Step::Calls(calls);
+        }
+        self.after_import(calls)
+    }
+
+    fn go_on(&mut self, replies: Vec<Reply>) -> Step {
+        match std::mem::replace(&mut self.phase, Phase::Start) {
+            Phase::Importing => self.imported(replies),
+            Phase::Recalling => match replies.into_iter().find_map(|reply| reply.result.err()) {
+                Some(error) => self.failed(&error),
+                None => self.ask(Vec::new()),
+            },
+            Phase::Thinking => {
+                let local = replies.iter().rev().skip(1).find_map(|reply| reply.result.as_ref().err());
+                match (local, last(&replies)) {
+                    (Some(error), _) => self.failed(&error.clone()),
+                    (None, Some(result)) => self.thought(result),
+                    (None, None) => failure("no reply to an infer"),
+                }
+            }
+            Phase::Acting { text, calls } => self.acted(text, &calls, &replies),
+            Phase::Waiting => self.think(Vec::new()),
+            Phase::Closing(answer) => Step::Exit(ExitStatus::Ok(answer)),
+            Phase::Start => failure("replies before the first call"),
+        }
+    }
+
+    fn import(&self, cursor: Option<&str>) -> Call {
+        let args = match cursor {
+            Some(cursor) => serde_json::json!({ "path": self.args.path, "cursor": cursor }),
+            None => serde_json::json!({ "path": self.args.path }),
+        };
+        Call::ToolCall(ToolCallArgs { tool: "import_dir".to_owned(), args: args.into(), timeout: None })
+    }
+
+    fn imported(&mut self, replies: Vec<Reply>) -> Step {
+        let tool = match last(&replies) {
+            Some(Ok(Answer::Tool(tool))) if tool.success => tool,
+            Some(Ok(Answer::Tool(tool))) => return failure(&format!("cannot read the workspace: {}", tool.text)),
+            Some(Err(error)) if error.kind == ErrorKind::QuotaExceeded => {
+                self.phase = Phase::Importing;
+                return Step::call(self.import(None));
+            }
+            Some(Err(error)) => return self.failed(&error),
+            _ => return failure("no reply to an import"),
+        };
+        let imported: Imported = match tool.data.read() {
+            Ok(imported) => imported,
+            Err(error) => return failure(&format!("import_dir answered something else: {error}")),
+        };
+        self.files += imported.files;
+        for skipped in &imported.skipped {
+            if self.skipped.len() < MAX_SKIPS {
+                self.skipped.push(format!("{}: {}", skipped.path, skipped.reason));
+            }
+        }
+        let mut calls: Vec<Call> = Vec::new();
+        let pages: Vec<NewPage> = imported.pages.iter().filter_map(|page| document(page, &tool)).collect();
+        if !pages.is_empty() {
+            calls.push(Call::PageAlloc { pages });
+        }
+        if let Some(cursor) = &imported.cursor {
+            calls.push(self.import(Some(cursor)));
+            self.phase = Phase::Importing;
+            return Step::Calls(calls);
+        }
+        let summary = serde_json::json!({ "files": self.files, "skipped": self.skipped }).to_string();
+        calls.push(Call::Put { name: "import".to_owned(), value: Some(summary) });
+        self.skipped.clear();
+        self.after_import(calls)
+    }
+
+    fn after_import(&mut self, mut calls: Vec<Call>) -> Step {
+        if self.args.recall_tokens == 0 {
+            return self.ask(calls);
+        }
+        calls.push(Call::Recall(RecallArgs {
+            what: RecallQuery::Query(self.task.clone()),
+            budget: Tokens(self.args.recall_tokens),
+        }));
+        self.phase = Phase::Recalling;
+        Step::Calls(calls)
+    }
+
+    /// Puts the task behind what was recalled and thinks.
+    fn ask(&mut self, mut calls: Vec<Call>) -> Step {
+        calls.push(Call::PageAlloc { pages: vec![NewPage::text(PageKind::User, self.task.as_str()).pinned()] });
+        self.think(calls)
+    }
+
+    fn think(&mut self, mut calls: Vec<Call>) -> Step {
+        calls.push(Call::Infer(InferArgs {
+            max_output: Tokens(self.args.max_output),
+            tools: self.args.tools,
+            ..InferArgs::default()
+        }));
+        self.phase = Phase::Thinking;
+        Step::Calls(calls)
+    }
+
+    fn thought(&mut self, result: CallResult) -> Step {
+        let inference = match result {
+            Ok(Answer::Inference(inference)) => inference,
+            Ok(_) => return failure("an infer answered something else"),
+            Err(error) => return self.failed(&error),
+        };
+        self.failures = 0;
+        self.turns += 1;
+        let acting = actions(&inference);
+        let text = inference.text();
+        if acting.is_empty() {
+            if text.trim().is_empty() {
+                return failure("the model gave an empty answer");
+            }
+            self.phase = Phase::Closing(text.clone());
+            return Step::call(Call::PageAlloc { pages: vec![NewPage::text(PageKind::Assistant, text)] });
+        }
+        if self.turns >= self.args.max_turns {
+            return failure(&format!("no answer within {} turns", self.args.max_turns));
+        }
+        let calls = acting.iter().map(action).collect();
+        self.phase = Phase::Acting { text, calls: acting };
+        Step::Calls(calls)
+    }
+
+    /// The results are there: one group of the model's words, its calls and their results.
+    fn acted(&mut self, text: String, acting: &[Acting], replies: &[Reply]) -> Step {
+        let limited = replies.iter().any(|reply| {
+            reply.result.as_ref().is_err_and(|error| error.kind == ErrorKind::QuotaExceeded)
+        });
+        if limited {
+            let calls = acting.iter().map(action).collect();
+            self.phase = Phase::Acting { text, calls: acting.to_vec() };
+            return Step::Calls(calls);
+        }
+        let mut pages = Vec::with_capacity(1 + 2 * acting.len());
+        if !text.is_empty() {
+            pages.push(NewPage::text(PageKind::Assistant, text));
+        }
+        pages.extend(acting.iter().map(|call| NewPage::tool_call(&call.id, &call.name, &call.args)));
+        for (call, reply) in acting.iter().zip(replies) {
+            let (shown, is_error) = shown(&reply.result);
+            pages.push(NewPage::tool_result(&call.id, shown, is_error));
+        }
+        self.think(vec![Call::PageAlloc { pages }])
+    }
+
+    /// Tries again what may succeed, gives up on the rest.
+    fn failed(&mut self, error: &SysError) -> Step {
+        match (error.kind, error.retry) {
+            // Suspended by a limit and resumed by a grant, or stopped and continued: the same again.
+            (ErrorKind::QuotaExceeded, _) | (ErrorKind::Cancelled, Retry::Now) => self.think(Vec::new()),
+            (_, Retry::Never) => failure(&error.message),
+            (_, retry) if self.failures < PATIENCE => {
+                self.failures += 1;
+                let pause = match retry {
+                    Retry::After(pause) => pause,
+                    _ => Millis(500 << self.failures),
+                };
+                self.phase = Phase::Waiting;
+                Step::call(Call::Sleep { ms: pause })
+            }
+            _ => failure(&error.message),
+        }
+    }
+}
+
+fn document(page: &ImportedPage, tool: &ToolResult) -> Option<NewPage> {
+    let body = PageBody::Blob(*tool.attachments.get(page.attachment)?);
+    let origin = Origin {
+        path: page.path.clone(),
+        first_line: page.first_line,
+        last_line: page.last_line,
+        file: page.file,
+    };
+    Some(NewPage {
+        kind: PageKind::Document,
+        body,
+        importance: Importance::new(0.3).unwrap_or_default(),
+        pinned: false,
+        swapped: false,
+        origin: Some(origin),
+    })
+}
+
+fn actions(inference: &Inference) -> Vec<Acting> {
+    let calls = inference.parts.iter().filter_map(|part| match part {
+        Part::ToolCall { id, name, args } => Some(Acting { id: id.clone(), name: name.clone(), args: args.clone() }),
+        _ => None,
+    });
+    calls.collect()
+}
+
+/// The syscall for a tool call of the model.
+fn action(acting: &Acting) -> Call {
+    if acting.name == RECALL_TOOL {
+        #[derive(Deserialize)]
+        struct Query {
+            query: String,
+        }
+        let query = acting.args.read::<Query>().map(|args| args.query).unwrap_or_default();
+        return Call::Recall(RecallArgs { what: RecallQuery::Query(query), budget: Tokens(1000) });
+    }
+    Call::ToolCall(ToolCallArgs { tool: acting.name.clone(), args: acting.args.clone(), timeout: None })
+}
+
+/// What the model is shown of a result.
+fn shown(result: &CallResult) -> (String, bool) {
+    match result {
+        Ok(Answer::Tool(tool)) => (tool.text.clone(), !tool.success),
+        Ok(Answer::Recalled(hits)) if hits.is_empty() => ("nothing fits".to_owned(), false),
+        Ok(Answer::Recalled(hits)) => {
+            let pages: Vec<String> = hits.iter().map(|hit| hit.page.to_string()).collect();
+            (format!("pages {} are in your window now", pages.join(", ")), false)
+        }
+        Ok(_) => ("done".to_owned(), false),
+        Err(error) => (error.message.clone(), true),
+    }
+}
+
+fn last(replies: &[Reply]) -> Option<CallResult> {
+    replies.last().map(|reply| reply.result.clone())
+}
+
+fn failure(why: &str) -> Step {
+    Step::Exit(ExitStatus::Failed(why.to_owned()))
+}

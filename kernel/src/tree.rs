@@ -1,0 +1,169 @@
+//! The process tree: how processes begin and end.
+
+use std::sync::Arc;
+
+use kernel_types::{
+    Budget, Call, Capabilities, ErrorKind, Event, ExitStatus, MailBody, MicroUsd, Pid, Retry, Spec, SysError, Tokens,
+    Usage,
+};
+
+use crate::core::{Core, Spent};
+use crate::image::Image;
+use crate::process::Process;
+use crate::program::{ProgramError, Saved};
+
+impl Core {
+    /// Makes a process in the table; its first commit makes it durable.
+    pub(crate) fn create(
+        &mut self,
+        pid: Pid,
+        parent: Pid,
+        spec: Spec,
+        capabilities: Capabilities,
+    ) -> Result<(), ProgramError> {
+        let factory =
+            self.parts.programs.get(&spec.program).ok_or_else(|| ProgramError::Unknown(spec.program.clone()))?;
+        let program = factory.start(&spec)?;
+        let image = Image {
+            name: spec.name.clone(),
+            program: spec.program.clone(),
+            priority: spec.priority,
+            budget: spec.budget,
+            usage: Usage::default(),
+            spawned_at: self.now(),
+            waited_ms: 0,
+            step: kernel_types::StepNo(0),
+            saved: Saved::default(),
+            open: Vec::new(),
+            signal: None,
+            suspended: None,
+            exited: None,
+            snapshot: None,
+            pages: kernel_types::Hash::ZERO,
+            attachments: Vec::new(),
+            mail_number: 0,
+        };
+        let event = Event::Spawned { spec: spec.clone(), parent, capabilities: capabilities.clone() };
+        let mut process =
+            Process::new(pid, parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
+        self.log(&mut process, None, &event);
+        self.queue_commit(&mut process);
+        self.processes.insert(pid, Box::new(process));
+        Ok(())
+    }
+
+    /// Checks a `spawn`, fills in what it leaves open, takes the child's limits out of the parent's. Answers the child's pid.
+    pub(crate) fn check_spawn(&mut self, parent: &mut Process, spec: &mut Spec) -> Result<Pid, SysError> {
+        let invalid = |message: String| SysError::new(ErrorKind::InvalidArgument, message);
+        let factory = self.parts.programs.get(&spec.program);
+        let factory = factory.ok_or_else(|| invalid(ProgramError::Unknown(spec.program.clone()).to_string()))?;
+        factory.start(spec).map_err(|error| invalid(error.to_string()))?;
+        let capabilities = spec.capabilities.get_or_insert_with(|| (*parent.capabilities).clone());
+        kernel_security::within(&parent.capabilities, capabilities).map_err(|excess| {
+            SysError::new(ErrorKind::Denied, format!("spawn: the child may not have more than its parent: {excess}"))
+        })?;
+        spec.budget = share(&parent.left(), &spec.budget)
+            .map_err(|(what, left)| SysError::new(ErrorKind::QuotaExceeded, format!("spawn: {left} of {what} left")))?;
+        take_out(&mut parent.image.budget, &spec.budget);
+        Ok(self.fresh_pid())
+    }
+
+    /// Carries out a `spawn` whose intent is durable.
+    pub(crate) fn start_spawn(&mut self, parent: &mut Process, index: usize) {
+        let Some(pending) = &parent.image.open[index].pending else { return };
+        let (Some(child), Call::Spawn(spec)) = (pending.child, &pending.call) else { return };
+        let spec = (**spec).clone();
+        if self.processes.contains_key(&child) {
+            return;
+        }
+        let capabilities = spec.capabilities.clone().unwrap_or_default();
+        let budget = spec.budget;
+        match self.create(child, parent.pid, spec, capabilities) {
+            Ok(()) => {
+                parent.children.insert(child);
+            }
+            Err(error) => {
+                give_back(&mut parent.image.budget, &budget);
+                let error = SysError::new(ErrorKind::InvalidArgument, error.to_string());
+                self.finish(parent, index, Err(error), Spent::default());
+            }
+        }
+    }
+
+    /// A child is durable: its parent's `spawn` is answered.
+    pub(crate) fn spawned(&mut self, child: Pid, parent: Pid) {
+        self.with(parent, |core, process| {
+            let found = process.image.open.iter().position(|open| {
+                open.outcome.is_none() && open.pending.as_ref().is_some_and(|pending| pending.child == Some(child))
+            });
+            if let Some(index) = found {
+                core.finish(process, index, Ok(kernel_types::Answer::Pid(child)), Spent::default());
+                core.settle(process);
+            }
+        });
+    }
+
+    /// Ends a process: what is in flight is cancelled, its children go to init, its parent is told.
+    pub(crate) fn end(&mut self, process: &mut Process, status: ExitStatus) {
+        if process.image.exited.is_some() {
+            return;
+        }
+        process.preparing = None;
+        for index in 0..process.image.open.len() {
+            if process.image.open[index].pending.is_some() {
+                self.cancel(process, index, "the process ended", Retry::Never);
+            }
+        }
+        process.image.signal = None;
+        process.image.suspended = None;
+        process.image.exited = Some(status.clone());
+        self.log(process, None, &Event::Exited { status: status.clone() });
+        for child in std::mem::take(&mut process.children) {
+            self.with(child, |core, orphan| {
+                orphan.parent = Pid::INIT;
+                core.queue_commit(orphan);
+            });
+        }
+        if self.processes.get(&process.parent).is_some_and(|parent| parent.image.exited.is_none()) {
+            let refund = process.left();
+            let body = MailBody::ChildExit { pid: process.pid, status, refund };
+            self.mail_to(process, process.parent, body);
+        }
+        self.forget_slots(process.pid);
+        process.program = None;
+        process.pager = None;
+        process.inbox.clear();
+        self.queue_commit(process);
+    }
+}
+
+/// A child's limits: what it asks for, or, where its parent is limited and it asks for nothing, half of what is left.
+fn share(left: &Budget, asked: &Budget) -> Result<Budget, (&'static str, u64)> {
+    let part = |name: &'static str, left: Option<u64>, asked: Option<u64>| match (left, asked) {
+        (None, asked) => Ok(asked),
+        (Some(left), None) => Ok(Some(left / 2)),
+        (Some(left), Some(asked)) if asked <= left => Ok(Some(asked)),
+        (Some(left), Some(_)) => Err((name, left)),
+    };
+    Ok(Budget {
+        calls: part("calls", left.calls, asked.calls)?,
+        tokens: part("tokens", left.tokens.map(|n| n.0), asked.tokens.map(|n| n.0))?.map(Tokens),
+        cost: part("cost", left.cost.map(|n| n.0), asked.cost.map(|n| n.0))?.map(MicroUsd),
+        steps: part("steps", left.steps, asked.steps)?,
+    })
+}
+
+/// Raises the limits there are.
+pub(crate) fn give_back(limits: &mut Budget, more: &Budget) {
+    limits.calls = limits.calls.map(|n| n.saturating_add(more.calls.unwrap_or(0)));
+    limits.steps = limits.steps.map(|n| n.saturating_add(more.steps.unwrap_or(0)));
+    limits.tokens = limits.tokens.map(|n| n.saturating_add(more.tokens.unwrap_or_default()));
+    limits.cost = limits.cost.map(|n| n.saturating_add(more.cost.unwrap_or_default()));
+}
+
+fn take_out(limits: &mut Budget, share: &Budget) {
+    limits.calls = limits.calls.map(|n| n.saturating_sub(share.calls.unwrap_or(0)));
+    limits.steps = limits.steps.map(|n| n.saturating_sub(share.steps.unwrap_or(0)));
+    limits.tokens = limits.tokens.map(|n| n.saturating_sub(share.tokens.unwrap_or_default()));
+    limits.cost = limits.cost.map(|n| n.saturating_sub(share.cost.unwrap_or_default()));
+}
