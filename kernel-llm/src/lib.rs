@@ -2,6 +2,8 @@
 
 #[cfg(feature = "anthropic")]
 mod anthropic;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod cpu;
 #[cfg(feature = "http")]
 pub mod detect;

@@ -82,6 +82,7 @@ impl<'a> AnswerBuilder<'a> {
     }
 
     /// The place of the last call so far.
+    #[cfg(feature = "openai")]
     pub(crate) fn last_place(&self) -> Option<u64> {
         self.calls.keys().next_back().copied()
     }

@@ -45,6 +45,7 @@ pub(crate) enum Header {
     /// `Authorization: Bearer`.
     Bearer,
     /// A header of its own.
+    #[cfg(feature = "anthropic")]
     Named(&'static str),
 }
 
@@ -197,6 +198,7 @@ fn headers(
     let Some(key) = key else { return Ok(map) };
     let (name, value) = match header {
         Header::Bearer => ("authorization", format!("Bearer {}", key.expose())),
+        #[cfg(feature = "anthropic")]
         Header::Named(name) => (name, key.expose().to_owned()),
     };
     let mut value = HeaderValue::from_str(&value).map_err(|_| {

@@ -1,0 +1,15 @@
+//! Integration tests of the Cpus: the laws of the contract on each of them, real and recorded servers, and every fault
+//! that a server can have.
+
+mod anthropic_recorded;
+mod broken;
+mod conformance;
+mod faults;
+mod install;
+mod local;
+mod loopback;
+mod openai_recorded;
+mod requests;
+mod retrying;
+mod scripted;
+mod served;
