@@ -107,3 +107,27 @@ pub trait Scheduler: Send {
     /// Where a process stands; `None` if it was never admitted or has left.
     fn standing(&self, pid: Pid) -> Option<Standing>;
 }
+
+impl<T: Scheduler + ?Sized> Scheduler for Box<T> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+    fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError> {
+        (**self).admit(entry, now)
+    }
+    fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError> {
+        (**self).request(pid, demand, now)
+    }
+    fn next(&mut self, now: Micros) -> Option<Grant> {
+        (**self).next(now)
+    }
+    fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {
+        (**self).settle(pid, charge, now)
+    }
+    fn withdraw(&mut self, pid: Pid, leave: bool, now: Micros) -> Result<bool, SchedError> {
+        (**self).withdraw(pid, leave, now)
+    }
+    fn standing(&self, pid: Pid) -> Option<Standing> {
+        (**self).standing(pid)
+    }
+}

@@ -1,0 +1,401 @@
+//! The laws of [`Scheduler`], one function each. `scheduler_conformance!` expands them to one named test each.
+//!
+//! A law fails by panicking. Random laws are seeded and name the seed.
+
+use std::collections::BTreeMap;
+
+use kernel_types::{Pid, Priority, Tokens};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Standing};
+
+/// So many grants may go ahead of the least urgent process among [`RIVALS`] saturating ones of the highest urgency.
+const PATIENCE: usize = 50_000;
+const RIVALS: u64 = 4;
+
+fn pid(number: u64) -> Pid {
+    Pid::from_parts(number, 0)
+}
+
+fn entry(number: u64) -> Entry {
+    Entry { pid: pid(number), priority: Priority::default() }
+}
+
+fn demand(number: u64) -> Demand {
+    Demand { input: Tokens(number), cached: Tokens(number / 2), output: Tokens(7) }
+}
+
+fn charge(held: u64) -> Charge {
+    Charge { uncached: Tokens(held), held: Micros(held), ..Charge::default() }
+}
+
+/// A scheduler with processes 1 to `count`, all idle, at time 0.
+fn with<S: Scheduler>(make: &impl Fn() -> S, count: u64) -> S {
+    let mut scheduler = make();
+    (1..=count).for_each(|number| scheduler.admit(entry(number), Micros(0)).expect("a fresh pid"));
+    scheduler
+}
+
+/// A policy has a name.
+pub fn it_has_a_name<S: Scheduler>(make: impl Fn() -> S) {
+    assert!(!make().name().is_empty(), "a policy has a name");
+}
+
+/// Nobody is granted a slot who did not ask for one.
+pub fn only_who_asked_is_granted<S: Scheduler>(make: impl Fn() -> S) {
+    assert_eq!(make().next(Micros(0)), None, "nobody is there");
+    let mut scheduler = with(&make, 3);
+    assert_eq!(scheduler.next(Micros(1)), None, "nobody asked");
+    scheduler.request(pid(2), demand(2), Micros(1)).expect("it is idle");
+    assert_eq!(scheduler.next(Micros(2)).map(|grant| grant.pid), Some(pid(2)));
+    assert_eq!(scheduler.next(Micros(3)), None, "nobody else asked");
+}
+
+/// A grant repeats the demand and says how long it waited.
+pub fn a_grant_says_what_was_asked<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = with(&make, 1);
+    scheduler.request(pid(1), demand(9), Micros(100)).expect("it is idle");
+    let expected = Grant { pid: pid(1), demand: demand(9), waited: Micros(250) };
+    assert_eq!(scheduler.next(Micros(350)), Some(expected));
+}
+
+/// Every request is granted exactly once, and no slot stays free while somebody waits.
+pub fn each_request_is_granted_once<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = with(&make, 20);
+    for round in 0..10 {
+        (1..=20).for_each(|n| scheduler.request(pid(n), demand(n), Micros(round)).expect("it is idle"));
+        let mut granted: Vec<Pid> =
+            std::iter::from_fn(|| scheduler.next(Micros(round))).map(|g| g.pid).collect();
+        granted.sort_unstable();
+        assert_eq!(granted, (1..=20).map(pid).collect::<Vec<_>>(), "round {round}");
+        (1..=20).for_each(|n| scheduler.settle(pid(n), charge(1), Micros(round)).expect("it holds a slot"));
+    }
+}
+
+/// A standing is idle, waiting, holding and idle again, with the times.
+pub fn a_standing_follows_the_calls<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = with(&make, 1);
+    assert_eq!(scheduler.standing(pid(2)), None);
+    assert_eq!(scheduler.standing(pid(1)), Some(Standing::Idle));
+    scheduler.request(pid(1), demand(1), Micros(5)).expect("it is idle");
+    assert_eq!(scheduler.standing(pid(1)), Some(Standing::Waiting(Micros(5))));
+    scheduler.next(Micros(8)).expect("one waits");
+    assert_eq!(scheduler.standing(pid(1)), Some(Standing::Holding(Micros(8))));
+    scheduler.settle(pid(1), charge(1), Micros(9)).expect("it holds a slot");
+    assert_eq!(scheduler.standing(pid(1)), Some(Standing::Idle));
+    scheduler.withdraw(pid(1), true, Micros(9)).expect("it is there");
+    assert_eq!(scheduler.standing(pid(1)), None);
+}
+
+/// A request taken back is not granted; `withdraw` says whether there was one.
+pub fn a_withdrawn_request_is_not_granted<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = with(&make, 3);
+    (1..=3).for_each(|n| scheduler.request(pid(n), demand(n), Micros(0)).expect("it is idle"));
+    assert_eq!(scheduler.withdraw(pid(2), false, Micros(1)), Ok(true));
+    assert_eq!(scheduler.withdraw(pid(2), false, Micros(1)), Ok(false), "it is idle");
+    let granted: Vec<Pid> = std::iter::from_fn(|| scheduler.next(Micros(1))).map(|grant| grant.pid).collect();
+    assert!(granted.len() == 2 && !granted.contains(&pid(2)), "granted {granted:?}");
+    assert_eq!(scheduler.withdraw(pid(1), false, Micros(1)), Ok(false), "it holds a slot");
+    assert_eq!(scheduler.standing(pid(1)), Some(Standing::Holding(Micros(1))), "and keeps it");
+    scheduler.request(pid(2), demand(2), Micros(2)).expect("it may ask again");
+    assert_eq!(scheduler.next(Micros(2)).map(|grant| grant.pid), Some(pid(2)));
+}
+
+/// Who left is never granted and may come again, whether it was idle, waiting or holding.
+pub fn the_dead_are_not_granted<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = with(&make, 3);
+    scheduler.request(pid(1), demand(1), Micros(0)).expect("it is idle");
+    scheduler.next(Micros(0)).expect("one waits");
+    scheduler.request(pid(2), demand(2), Micros(0)).expect("it is idle");
+    for (number, waiting) in [(1, false), (2, true), (3, false)] {
+        assert_eq!(scheduler.withdraw(pid(number), true, Micros(1)), Ok(waiting), "process {number}");
+    }
+    assert_eq!(scheduler.next(Micros(1)), None, "all are gone");
+    for number in 1..=3 {
+        assert_eq!(
+            scheduler.settle(pid(number), charge(1), Micros(1)),
+            Err(SchedError::Unknown(pid(number)))
+        );
+        scheduler.admit(entry(number), Micros(1)).expect("it may come again");
+        assert_eq!(scheduler.standing(pid(number)), Some(Standing::Idle));
+    }
+    assert_eq!(scheduler.next(Micros(2)), None, "nobody asked since");
+}
+
+/// Each mistake of a caller is its own error.
+pub fn mistakes_are_named<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = with(&make, 2);
+    mistakes(&mut scheduler, Micros(0), false);
+    scheduler.request(pid(1), demand(1), Micros(3)).expect("it is idle");
+    assert_eq!(scheduler.request(pid(1), demand(1), Micros(3)), Err(SchedError::AlreadyAsked(pid(1))));
+    assert_eq!(scheduler.settle(pid(1), charge(1), Micros(3)), Err(SchedError::NoGrant(pid(1))));
+    scheduler.next(Micros(4)).expect("one waits");
+    assert_eq!(scheduler.request(pid(1), demand(1), Micros(4)), Err(SchedError::AlreadyAsked(pid(1))));
+    scheduler.settle(pid(1), charge(1), Micros(5)).expect("it holds a slot");
+    assert_eq!(scheduler.settle(pid(1), charge(1), Micros(5)), Err(SchedError::NoGrant(pid(1))));
+    mistakes(&mut scheduler, Micros(5), true);
+}
+
+/// Makes mistakes that need no particular state; `latest` is the latest time the scheduler was told.
+fn mistakes(scheduler: &mut dyn Scheduler, latest: Micros, with_time: bool) {
+    let stranger = pid(1000);
+    let unknown = SchedError::Unknown(stranger);
+    let later = Micros(latest.0 + 1_000_000);
+    assert_eq!(scheduler.request(stranger, demand(1), later), Err(unknown));
+    assert_eq!(scheduler.settle(stranger, charge(1), later), Err(unknown));
+    assert_eq!(scheduler.withdraw(stranger, false, later), Err(unknown));
+    assert_eq!(scheduler.withdraw(stranger, true, later), Err(unknown));
+    assert_eq!(scheduler.admit(entry(1), later), Err(SchedError::Duplicate(pid(1))));
+    if with_time {
+        let now = Micros(latest.0 - 1);
+        let back = SchedError::TimeWentBack { before: latest, now };
+        assert_eq!(scheduler.admit(Entry { pid: stranger, ..entry(1) }, now), Err(back));
+        assert_eq!(scheduler.request(pid(1), demand(1), now), Err(back));
+        assert_eq!(scheduler.settle(pid(1), charge(1), now), Err(back));
+        assert_eq!(scheduler.withdraw(pid(1), true, now), Err(back));
+    }
+}
+
+/// Time that goes back in `next`, which has no way to fail, harms nothing.
+pub fn next_survives_time_going_back<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = with(&make, 1);
+    scheduler.request(pid(1), demand(1), Micros(10)).expect("it is idle");
+    assert_eq!(scheduler.next(Micros(3)).map(|grant| grant.waited), Some(Micros(0)));
+    scheduler.settle(pid(1), charge(1), Micros(10)).expect("it holds a slot");
+}
+
+/// A call that fails changes nothing: a scheduler that saw mistakes answers like one that saw none.
+pub fn an_error_changes_nothing<S: Scheduler>(make: impl Fn() -> S) {
+    for seed in 0..20 {
+        let (mut careful, mut careless) = (Walk::new(with(&make, 6), seed), Walk::new(with(&make, 6), seed));
+        for step in 0..300 {
+            let number = 1 + step % 6;
+            match careless.scheduler.standing(pid(number)) {
+                Some(Standing::Idle) => {
+                    let answer = careless.scheduler.settle(pid(number), charge(1 << 40), careless.now);
+                    assert_eq!(answer, Err(SchedError::NoGrant(pid(number))), "seed {seed}");
+                }
+                Some(_) => {
+                    let answer = careless.scheduler.request(pid(number), demand(99), careless.now);
+                    assert_eq!(answer, Err(SchedError::AlreadyAsked(pid(number))), "seed {seed}");
+                }
+                None => {}
+            }
+            if careless.scheduler.standing(pid(1)).is_some() {
+                mistakes(&mut careless.scheduler, careless.latest, careless.latest > Micros(0));
+            }
+            assert_eq!(careful.step(), careless.step(), "seed {seed}, step {step}");
+            for number in 1..=6 {
+                let standings =
+                    (careful.scheduler.standing(pid(number)), careless.scheduler.standing(pid(number)));
+                assert_eq!(standings.0, standings.1, "seed {seed}, step {step}, process {number}");
+            }
+        }
+    }
+}
+
+/// The same calls give the same answers.
+pub fn it_is_deterministic<S: Scheduler>(make: impl Fn() -> S) {
+    for seed in 0..20 {
+        let (mut one, mut two) = (Walk::new(with(&make, 9), seed), Walk::new(with(&make, 9), seed));
+        for step in 0..1000 {
+            assert_eq!(one.step(), two.step(), "seed {seed}, step {step}");
+        }
+    }
+}
+
+/// Whatever callers do, grants go to who waits, as often as it asked, and no slot stays free while somebody waits.
+pub fn a_random_walk_is_safe<S: Scheduler>(make: impl Fn() -> S) {
+    for seed in 0..50 {
+        let mut walk = Walk::new(with(&make, 8), seed);
+        (0..1000).for_each(|_| {
+            walk.step();
+        });
+    }
+}
+
+/// The least urgent process gets a slot, however many urgent ones keep asking and however short their calls.
+pub fn nobody_starves<S: Scheduler>(make: impl Fn() -> S) {
+    for held in [0, 1000, 10_000_000] {
+        let mut scheduler = make();
+        let urgent = Priority::new(0).expect("within 0 to 100");
+        for number in 1..=RIVALS {
+            scheduler.admit(Entry { pid: pid(number), priority: urgent }, Micros(0)).expect("a fresh pid");
+            scheduler.request(pid(number), demand(1), Micros(0)).expect("it is idle");
+        }
+        let victim = pid(100);
+        scheduler.admit(Entry { pid: victim, priority: Priority::LOWEST }, Micros(0)).expect("a fresh pid");
+        let mut now = 0;
+        for waits in 0..5 {
+            scheduler.request(victim, demand(1), Micros(now)).expect("it is idle");
+            let mut ahead = 0;
+            loop {
+                let grant = scheduler.next(Micros(now)).expect("many wait");
+                now += held;
+                scheduler.settle(grant.pid, charge(held), Micros(now)).expect("it holds a slot");
+                if grant.pid == victim {
+                    break;
+                }
+                scheduler.request(grant.pid, demand(1), Micros(now)).expect("it is idle");
+                ahead += 1;
+                assert!(ahead < PATIENCE, "wait {waits} with calls of {held} us: {ahead} grants went ahead");
+            }
+        }
+    }
+}
+
+/// What a step of a walk answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Answer {
+    Unit(Result<(), SchedError>),
+    Flag(Result<bool, SchedError>),
+    Grant(Option<Grant>),
+}
+
+/// A random walk over a scheduler beside the plainest model of it: who stands how. Checks every answer.
+struct Walk<S> {
+    scheduler: S,
+    random: StdRng,
+    seed: u64,
+    now: Micros,
+    /// The latest time of a call that did not fail.
+    latest: Micros,
+    model: BTreeMap<Pid, (Standing, Demand)>,
+    pids: u64,
+}
+
+impl<S: Scheduler> Walk<S> {
+    fn new(scheduler: S, seed: u64) -> Self {
+        let pids = (1..).take_while(|&number| scheduler.standing(pid(number)).is_some()).count() as u64;
+        let model = (1..=pids).map(|number| (pid(number), (Standing::Idle, Demand::default()))).collect();
+        Self {
+            scheduler,
+            random: StdRng::seed_from_u64(seed),
+            seed,
+            now: Micros(0),
+            latest: Micros(0),
+            model,
+            pids,
+        }
+    }
+
+    fn step(&mut self) -> Answer {
+        self.now.0 += self.random.random_range(0..20_000_000);
+        let number = self.random.random_range(1..=self.pids);
+        let (pid, now) = (pid(number), self.now);
+        let known = self.model.get(&pid).map(|(standing, _)| *standing);
+        let answer = match self.random.random_range(0..20) {
+            0 => {
+                let priority = Priority::new(self.random.random_range(0..=100)).expect("within 0 to 100");
+                let answer = self.scheduler.admit(Entry { pid, priority }, now);
+                let expected = if known.is_some() { Err(SchedError::Duplicate(pid)) } else { Ok(()) };
+                assert_eq!(answer, expected, "admit, seed {}", self.seed);
+                self.model.entry(pid).or_insert((Standing::Idle, Demand::default()));
+                Answer::Unit(answer)
+            }
+            1 | 2 => self.withdraw(pid, known),
+            3..=8 => self.request(pid, known),
+            9..=14 => Answer::Grant(self.next()),
+            _ => self.settle(pid, known),
+        };
+        let standing = self.model.get(&pid).map(|(standing, _)| *standing);
+        assert_eq!(self.scheduler.standing(pid), standing, "standing, seed {}", self.seed);
+        if !matches!(answer, Answer::Unit(Err(_)) | Answer::Flag(Err(_))) {
+            self.latest = now;
+        }
+        answer
+    }
+
+    fn request(&mut self, pid: Pid, known: Option<Standing>) -> Answer {
+        let wanted = demand(self.random.random_range(0..1000));
+        let answer = self.scheduler.request(pid, wanted, self.now);
+        let expected = match known {
+            None => Err(SchedError::Unknown(pid)),
+            Some(Standing::Idle) => Ok(()),
+            Some(_) => Err(SchedError::AlreadyAsked(pid)),
+        };
+        assert_eq!(answer, expected, "request, seed {}", self.seed);
+        if answer.is_ok() {
+            self.model.insert(pid, (Standing::Waiting(self.now), wanted));
+        }
+        Answer::Unit(answer)
+    }
+
+    fn next(&mut self) -> Option<Grant> {
+        let grant = self.scheduler.next(self.now);
+        let Some(Grant { pid, demand, waited }) = grant else {
+            let waiting = self.model.values().any(|(standing, _)| matches!(standing, Standing::Waiting(_)));
+            assert!(!waiting, "a slot stays free while somebody waits, seed {}", self.seed);
+            return None;
+        };
+        let Some((Standing::Waiting(since), wanted)) = self.model.get(&pid).copied() else {
+            panic!("{pid} was granted a slot but does not wait, seed {}", self.seed);
+        };
+        assert_eq!((demand, waited), (wanted, self.now.since(since)), "grant, seed {}", self.seed);
+        self.model.insert(pid, (Standing::Holding(self.now), wanted));
+        grant
+    }
+
+    fn settle(&mut self, pid: Pid, known: Option<Standing>) -> Answer {
+        let answer = self.scheduler.settle(pid, charge(self.random.random_range(0..40_000_000)), self.now);
+        let expected = match known {
+            None => Err(SchedError::Unknown(pid)),
+            Some(Standing::Holding(_)) => Ok(()),
+            Some(_) => Err(SchedError::NoGrant(pid)),
+        };
+        assert_eq!(answer, expected, "settle, seed {}", self.seed);
+        if answer.is_ok() {
+            self.model.insert(pid, (Standing::Idle, Demand::default()));
+        }
+        Answer::Unit(answer)
+    }
+
+    fn withdraw(&mut self, pid: Pid, known: Option<Standing>) -> Answer {
+        let leave = self.random.random_ratio(1, 3);
+        let answer = self.scheduler.withdraw(pid, leave, self.now);
+        let expected =
+            known.map(|standing| matches!(standing, Standing::Waiting(_))).ok_or(SchedError::Unknown(pid));
+        assert_eq!(answer, expected, "withdraw, seed {}", self.seed);
+        if leave {
+            self.model.remove(&pid);
+        } else if answer == Ok(true) {
+            self.model.insert(pid, (Standing::Idle, Demand::default()));
+        }
+        Answer::Flag(answer)
+    }
+}
+
+/// Expands to a module `$name` with one test for each law, each on schedulers that the expression `$make` makes.
+#[macro_export]
+macro_rules! scheduler_conformance {
+    ($name:ident, $make:expr) => {
+        $crate::scheduler_conformance!(@laws $name, $make;
+            it_has_a_name
+            only_who_asked_is_granted
+            a_grant_says_what_was_asked
+            each_request_is_granted_once
+            a_standing_follows_the_calls
+            a_withdrawn_request_is_not_granted
+            the_dead_are_not_granted
+            mistakes_are_named
+            next_survives_time_going_back
+            an_error_changes_nothing
+            it_is_deterministic
+            a_random_walk_is_safe
+            nobody_starves
+        );
+    };
+    (@laws $name:ident, $make:expr; $($law:ident)*) => {
+        mod $name {
+            use super::*;
+
+            $(
+                #[test]
+                fn $law() {
+                    $crate::conformance::$law(|| $make);
+                }
+            )*
+        }
+    };
+}

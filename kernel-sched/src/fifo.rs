@@ -1,0 +1,116 @@
+//! First come, first served.
+
+use std::collections::{BTreeMap, HashMap};
+
+use kernel_types::Pid;
+
+use crate::clock::Clock;
+use crate::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Standing};
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Idle,
+    /// Its place in the queue.
+    Waiting(u64),
+    Holding(Micros),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    pid: Pid,
+    demand: Demand,
+    since: Micros,
+}
+
+/// Grants slots in the order of the requests; priorities count for nothing.
+///
+/// A request is granted after at most as many grants to others as there are other processes. Every operation takes
+/// O(log n) of the waiting at most; a process that wants nothing costs one entry of 32 bytes in a hash table.
+#[derive(Clone, Default, Debug)]
+pub struct Fifo {
+    clock: Clock,
+    entries: HashMap<Pid, State>,
+    /// By place: a request taken back leaves no gap to skip.
+    queue: BTreeMap<u64, Request>,
+    places: u64,
+}
+
+impl Fifo {
+    /// A scheduler without processes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Scheduler for Fifo {
+    fn name(&self) -> &'static str {
+        "fifo"
+    }
+
+    fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError> {
+        self.clock.check(now)?;
+        if self.entries.contains_key(&entry.pid) {
+            return Err(SchedError::Duplicate(entry.pid));
+        }
+        self.entries.insert(entry.pid, State::Idle);
+        self.clock.advance(now);
+        Ok(())
+    }
+
+    fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError> {
+        self.clock.check(now)?;
+        let state = self.entries.get_mut(&pid).ok_or(SchedError::Unknown(pid))?;
+        if !matches!(state, State::Idle) {
+            return Err(SchedError::AlreadyAsked(pid));
+        }
+        *state = State::Waiting(self.places);
+        self.queue.insert(self.places, Request { pid, demand, since: now });
+        self.places += 1;
+        self.clock.advance(now);
+        Ok(())
+    }
+
+    fn next(&mut self, now: Micros) -> Option<Grant> {
+        let now = self.clock.advance(now);
+        let (_, Request { pid, demand, since }) = self.queue.pop_first()?;
+        self.entries.insert(pid, State::Holding(now));
+        Some(Grant { pid, demand, waited: now.since(since) })
+    }
+
+    fn settle(&mut self, pid: Pid, _charge: Charge, now: Micros) -> Result<(), SchedError> {
+        self.clock.check(now)?;
+        let state = self.entries.get_mut(&pid).ok_or(SchedError::Unknown(pid))?;
+        if !matches!(state, State::Holding(_)) {
+            return Err(SchedError::NoGrant(pid));
+        }
+        *state = State::Idle;
+        self.clock.advance(now);
+        Ok(())
+    }
+
+    fn withdraw(&mut self, pid: Pid, leave: bool, now: Micros) -> Result<bool, SchedError> {
+        self.clock.check(now)?;
+        let state = self.entries.get_mut(&pid).ok_or(SchedError::Unknown(pid))?;
+        let waiting = if let State::Waiting(place) = *state {
+            self.queue.remove(&place);
+            *state = State::Idle;
+            true
+        } else {
+            false
+        };
+        if leave {
+            self.entries.remove(&pid);
+        }
+        self.clock.advance(now);
+        Ok(waiting)
+    }
+
+    fn standing(&self, pid: Pid) -> Option<Standing> {
+        Some(match *self.entries.get(&pid)? {
+            State::Idle => Standing::Idle,
+            State::Waiting(place) => Standing::Waiting(self.queue.get(&place)?.since),
+            State::Holding(since) => Standing::Holding(since),
+        })
+    }
+}

@@ -1,0 +1,10 @@
+//! Every policy against the laws, plain and boxed.
+
+use kernel_sched::{Fifo, Micros, PriorityRoundRobin, Scheduler, scheduler_conformance};
+
+scheduler_conformance!(fifo, Fifo::new());
+scheduler_conformance!(fifo_boxed, Box::new(Fifo::new()) as Box<dyn Scheduler>);
+scheduler_conformance!(priority_rr, PriorityRoundRobin::new());
+scheduler_conformance!(priority_rr_boxed, Box::new(PriorityRoundRobin::new()) as Box<dyn Scheduler>);
+scheduler_conformance!(priority_rr_without_slices, PriorityRoundRobin::new().with_slice(Micros(0)));
+scheduler_conformance!(priority_rr_with_no_aging_between_levels, PriorityRoundRobin::new().with_aging(0));

@@ -1,0 +1,6 @@
+//! The integration tests of kernel-sched, one binary.
+
+mod broken;
+mod laws;
+mod model;
+mod priority_rr;
