@@ -1,5 +1,6 @@
 //! Processes as data: what to start, in what state, within which limits, how they end.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -31,6 +32,9 @@ pub struct Spec {
     pub model: Option<String>,
     /// Tokens of the context window; the model's without.
     pub window: Option<Tokens>,
+    /// What whoever spawned the process wants to find again (the folder it works in, say): kept in its first record,
+    /// never interpreted by the kernel, never shown to the model.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Default for Spec {
@@ -46,6 +50,7 @@ impl Default for Spec {
             system: String::new(),
             model: None,
             window: None,
+            labels: BTreeMap::new(),
         }
     }
 }
