@@ -14,8 +14,8 @@ use crate::header::measure;
 use crate::table::{Entry, File, Group, Load, Page, Place, Table};
 use crate::victims::Watermarks;
 use crate::{
-    Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerError, Rendered, Swap, TokenCounter, render,
-    saved, stub, victims,
+    Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerError, Rendered, Swap, TokenCounter,
+    render, saved, stub, victims,
 };
 
 /// A pager of the policy [`crate::BatchPagers`].
@@ -118,7 +118,15 @@ impl BatchPager {
     pub(crate) fn new(config: PagerConfig, marks: Watermarks) -> Self {
         let counter = TokenCounter::for_model(&config.model);
         let table = Table::new(&config.model, counter.ratio());
-        Self { config, marks, counter, table, load: Load::default(), index: Index::new(), files: BTreeMap::new() }
+        Self {
+            config,
+            marks,
+            counter,
+            table,
+            load: Load::default(),
+            index: Index::new(),
+            files: BTreeMap::new(),
+        }
     }
 
     /// A pager with a saved table. If another model's tokenizer had counted, all is counted anew.
@@ -245,13 +253,16 @@ impl BatchPager {
         self.table.groups.insert(id, group);
     }
 
-    /// Makes `id` the note of that name.
+    /// Makes `id` the note of that name. The one before leaves, pinned or not.
     fn supersede(&mut self, name: String, id: GroupId) {
         let Some(old) = self.table.notes.insert(name, id) else { return };
         let Some(group) = self.table.groups.get(&old) else { return };
         let cost = self.table.cost(group);
         self.load.all -= cost;
         self.load.fixed -= if self.table.is_fixed(group) { cost } else { 0 };
+        for page in group.pages.clone() {
+            self.table.pages.entry(page).and_modify(|page| page.pinned = false);
+        }
         self.leave(old);
     }
 
@@ -339,8 +350,9 @@ impl BatchPager {
 
     /// Whether a group can come back: it is not a note that another superseded, and there is room beside what must stay.
     fn check_return(&self, id: GroupId, number: PageNo) -> Result<(), PagerError> {
-        if let PageKind::Note { name } = &self.table.page(number)?.kind
-            && self.table.notes.contains_key(name)
+        let kind = &self.table.page(number)?.kind;
+        if let PageKind::Note { name } = kind
+            && self.table.pages.range(number.next()..).any(|(_, newer)| newer.kind == *kind)
         {
             return Err(PagerError::Invalid(format!("a newer note about {name} superseded page {number}")));
         }

@@ -40,10 +40,12 @@ struct Document {
     length: u32,
     terms: Vec<u32>,
     file: Option<(u32, u32)>,
+    /// Terms of the first lines, if these are the first of the file.
+    title: Vec<u32>,
 }
 
-#[derive(Default)]
 struct File {
+    path: BTreeSet<u32>,
     /// Terms of the path and of the title.
     names: BTreeSet<u32>,
     /// Pages by first line.
@@ -83,28 +85,30 @@ impl Index {
         for (id, count) in &counts {
             self.postings[*id as usize].push(Posting { page, count: *count });
         }
-        if let Some(place) = place {
-            self.place(page, text, place);
-        }
         let terms = counts.into_keys().collect();
+        let title = place.filter(|place| place.first_line <= 1).map(|_| self.title(text)).unwrap_or_default();
         let file = place.map(|place| (place.file, place.first_line));
-        self.documents.insert(page, Document { length, terms, file });
         self.length += u64::from(length);
+        if let Some(place) = place {
+            self.place(page, place, &title);
+        }
+        self.documents.insert(page, Document { length, terms, file, title });
     }
 
-    fn place(&mut self, page: PageNo, text: &str, place: Place<'_>) {
-        let mut names = Vec::new();
+    fn title(&mut self, text: &str) -> Vec<u32> {
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).take(TITLE_LINES);
+        lines.flat_map(|line| self.intern(line)).collect()
+    }
+
+    fn place(&mut self, page: PageNo, place: Place<'_>, title: &[u32]) {
         if !self.files.contains_key(&place.file) {
-            names = self.intern(place.path);
+            let path: BTreeSet<u32> = self.intern(place.path).into_iter().collect();
+            self.files.insert(place.file, File { names: path.clone(), path, pages: BTreeSet::new() });
         }
-        if place.first_line <= 1 {
-            for line in text.lines().filter(|line| !line.trim().is_empty()).take(TITLE_LINES) {
-                names.extend(self.intern(line));
-            }
+        if let Some(file) = self.files.get_mut(&place.file) {
+            file.names.extend(title);
+            file.pages.insert((place.first_line, page));
         }
-        let file = self.files.entry(place.file).or_default();
-        file.names.extend(names);
-        file.pages.insert((place.first_line, page));
     }
 
     /// Forgets a page.
@@ -113,12 +117,22 @@ impl Index {
         for id in document.terms {
             self.postings[id as usize].retain(|posting| posting.page != page);
         }
-        if let Some((file, line)) = document.file
-            && let Some(entry) = self.files.get_mut(&file)
-        {
-            entry.pages.remove(&(line, page));
-        }
         self.length -= u64::from(document.length);
+        if let Some((file, line)) = document.file {
+            self.leave_file(file, line, page);
+        }
+    }
+
+    /// Takes a page out of its file: as if the file had been added without it.
+    fn leave_file(&mut self, number: u32, line: u32, page: PageNo) {
+        let Some(file) = self.files.get_mut(&number) else { return };
+        file.pages.remove(&(line, page));
+        if file.pages.is_empty() {
+            self.files.remove(&number);
+            return;
+        }
+        let titles = file.pages.iter().filter_map(|(_, page)| self.documents.get(page));
+        file.names = titles.flat_map(|document| &document.title).chain(&file.path).copied().collect();
     }
 
     /// The pages that share a term with `query`, best first; equals by number.
@@ -130,8 +144,10 @@ impl Index {
         let evidence = self.evidence(ids.iter().map(|(id, _)| *id));
         let lifted: BTreeMap<PageNo, f32> =
             body.into_iter().map(|(page, score)| (page, score * self.lift(page, &evidence))).collect();
-        let mut ranked: Vec<(PageNo, f32)> =
-            lifted.iter().map(|(page, score)| (*page, score + SPREAD * self.around(*page, &lifted))).collect();
+        let mut ranked: Vec<(PageNo, f32)> = lifted
+            .iter()
+            .map(|(page, score)| (*page, score + SPREAD * self.around(*page, &lifted)))
+            .collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         ranked
     }
@@ -170,6 +186,9 @@ impl Index {
             let named = |file: &u32| self.files.get(file).is_some_and(|entry| entry.names.contains(&id));
             let holders: BTreeSet<u32> =
                 self.files.keys().filter(|file| counts.contains_key(*file) || named(file)).copied().collect();
+            if holders.is_empty() {
+                continue;
+            }
             let rarity = rarity(holders.len(), self.files.len());
             most += rarity;
             for file in holders {
@@ -197,7 +216,9 @@ impl Index {
 
     /// The scores of the pages before and after in the same file.
     fn around(&self, page: PageNo, scores: &BTreeMap<PageNo, f32>) -> f32 {
-        let Some((file, line)) = self.documents.get(&page).and_then(|document| document.file) else { return 0.0 };
+        let Some((file, line)) = self.documents.get(&page).and_then(|document| document.file) else {
+            return 0.0;
+        };
         let Some(entry) = self.files.get(&file) else { return 0.0 };
         let before = entry.pages.range(..(line, page)).next_back();
         let after = entry.pages.range((line, page)..).nth(1);

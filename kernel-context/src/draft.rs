@@ -103,7 +103,8 @@ impl<'a> Draftsman<'a> {
 
     /// Measures the pages and the group, now that all of it is there.
     fn finish(&self, drawn: &mut Drawn) {
-        let is_tool = |page: &Page| matches!(page.kind, PageKind::ToolCall { .. } | PageKind::ToolResult { .. });
+        let is_tool =
+            |page: &Page| matches!(page.kind, PageKind::ToolCall { .. } | PageKind::ToolResult { .. });
         drawn.group.tool = drawn.pages.iter().any(|(_, page)| is_tool(page));
         drawn.group.pages = drawn.pages.iter().map(|(number, _)| *number).collect();
         for (number, page) in &mut drawn.pages {
@@ -127,7 +128,8 @@ impl<'a> Draftsman<'a> {
 
     fn path(&self, file: u32) -> Option<&str> {
         let at = file as usize;
-        let file = self.table.files.get(at).or_else(|| self.new_files.get(at.checked_sub(self.table.files.len())?));
+        let file =
+            self.table.files.get(at).or_else(|| self.new_files.get(at.checked_sub(self.table.files.len())?));
         file.map(|file| file.path.as_str())
     }
 }

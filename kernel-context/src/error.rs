@@ -13,18 +13,18 @@ pub enum PagerError {
     /// These bodies must be in memory first.
     #[error("{} page bodies are not in memory", .0.len())]
     Fault(Vec<BlobHash>),
-    /// One page alone exceeds the window.
+    /// One page (or one group of pages) alone exceeds the window.
     #[error("page of {tokens} tokens exceeds the window of {window}")]
     TooLarge {
-        /// The page's tokens.
+        /// The page's or group's tokens.
         tokens: Tokens,
         /// The window's.
         window: Tokens,
     },
-    /// What is pinned exceeds the window.
+    /// What is pinned, and what was allocated since the last render, exceeds the window.
     #[error("pinned pages of {pinned} tokens exceed the window of {window}")]
     AllPinned {
-        /// Tokens of all pinned pages.
+        /// Tokens of all pages that must stay.
         pinned: Tokens,
         /// The window's.
         window: Tokens,

@@ -33,7 +33,11 @@ impl BatchPagers {
                 "watermarks {low} and {high} are not in the order 0 < low <= high <= 1"
             )));
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=1000 by the check above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0..=1000 by the check above"
+        )]
         let thousandths = |part: f64| (part * 1000.0).round() as u64;
         Ok(Watermarks { high: thousandths(high), low: thousandths(low) })
     }
@@ -49,7 +53,12 @@ impl PagerFactory for BatchPagers {
         Ok(Box::new(BatchPager::new(config.clone(), marks)))
     }
 
-    fn load(&self, config: &PagerConfig, saved: &[u8], swap: &dyn Swap) -> Result<Box<dyn Pager>, PagerError> {
+    fn load(
+        &self,
+        config: &PagerConfig,
+        saved: &[u8],
+        swap: &dyn Swap,
+    ) -> Result<Box<dyn Pager>, PagerError> {
         let marks = self.marks(config)?;
         let table = saved::load(saved)?;
         Ok(Box::new(BatchPager::restore(config.clone(), marks, table, swap)?))

@@ -29,7 +29,9 @@ pub(crate) fn header(number: PageNo, page: &Page, group: &Group, path: Option<&s
         PageKind::System if group.place != Place::Head => Some("[instructions]".to_owned()),
         PageKind::Document => Some(document(number, page, path)),
         PageKind::User if is_quoted(group) => Some(format!("[page {number}, recalled: said by the user]")),
-        PageKind::Assistant if is_quoted(group) => Some(format!("[page {number}, recalled: said by the assistant]")),
+        PageKind::Assistant if is_quoted(group) => {
+            Some(format!("[page {number}, recalled: said by the assistant]"))
+        }
         PageKind::Note { name } => Some(shown(name)),
         _ => None,
     }

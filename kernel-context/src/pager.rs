@@ -48,7 +48,8 @@ pub struct PageDraft {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Change {
-    /// New pages; one change is one group. They are numbered in order.
+    /// New pages, numbered in order. Neighbours form one group, but documents, instructions and notes, which are always
+    /// groups of their own. A tool call and its results come in one change, the calls first.
     Allocate(Vec<PageDraft>),
     /// Pin a page; one that is swapped comes back at the tail.
     Pin(PageNo),
@@ -91,7 +92,7 @@ pub struct Rendered {
     pub raw_tokens: Tokens,
     /// Tokens of the prefix that is unchanged since the last [`Change::Rendered`], calibrated.
     pub stable: Tokens,
-    /// Identifies the bytes of each message in order, for [`Change::Rendered`].
+    /// Identifies the bytes of each part of each message in order, for [`Change::Rendered`].
     pub trace: Vec<u64>,
 }
 
@@ -104,7 +105,7 @@ pub struct PageStatus {
     pub kind: PageKind,
     /// The address of its text.
     pub body: BlobHash,
-    /// Its size.
+    /// What it takes in a window, header included.
     pub tokens: Tokens,
     /// It is in the window.
     pub resident: bool,
@@ -120,11 +121,16 @@ pub struct PageStatus {
 /// - Policy only: synchronous, no clock, no I/O, no randomness. State changes only by `apply`,
 ///   deterministically.
 /// - A page that was allocated and not freed MUST be readable, byte for byte, resident or not.
-/// - Groups are atomic: a tool call and its results are resident together or not at all.
+/// - Groups are atomic: a tool call and its results are resident together or not at all. A call without its result, or the
+///   reverse, is refused.
 /// - `render` MUST NOT exceed the window. If it would, it is [`PagerError::Overfull`], and `plan` says what to evict first.
 /// - Rendering is append-only: between two renders with no `Evict`, `Free`, `Pin` or `Note` in between, the earlier messages
 ///   are a prefix of the later ones (a last message of the same role may have grown at its end). Notes render last.
-/// - Pages allocated since the last render are in the next one, unless allocated `swapped`.
+/// - Pages allocated since the last render are in the next one, unless allocated `swapped`. So an allocation that does not fit
+///   beside what is pinned or just as new is refused: [`PagerError::TooLarge`] if its group alone exceeds the window, else
+///   [`PagerError::AllPinned`]. Only a recalibration may make a plan that evicts them.
+/// - A page's text is not empty.
+/// - A superseded note is no longer pinned; it can be read, not recalled.
 /// - An error MUST leave the state unchanged.
 ///
 /// # Cancellation
@@ -176,4 +182,42 @@ pub trait PagerFactory: Send + Sync {
     /// [`PagerError::Fault`] names bodies to load first; [`PagerError::Corrupt`] if the bytes are not a saved state.
     fn load(&self, config: &PagerConfig, saved: &[u8], swap: &dyn Swap)
     -> Result<Box<dyn Pager>, PagerError>;
+}
+
+impl<F: PagerFactory + ?Sized> PagerFactory for Arc<F> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn make(&self, config: &PagerConfig) -> Result<Box<dyn Pager>, PagerError> {
+        (**self).make(config)
+    }
+
+    fn load(
+        &self,
+        config: &PagerConfig,
+        saved: &[u8],
+        swap: &dyn Swap,
+    ) -> Result<Box<dyn Pager>, PagerError> {
+        (**self).load(config, saved, swap)
+    }
+}
+
+impl<F: PagerFactory + ?Sized> PagerFactory for Box<F> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn make(&self, config: &PagerConfig) -> Result<Box<dyn Pager>, PagerError> {
+        (**self).make(config)
+    }
+
+    fn load(
+        &self,
+        config: &PagerConfig,
+        saved: &[u8],
+        swap: &dyn Swap,
+    ) -> Result<Box<dyn Pager>, PagerError> {
+        (**self).load(config, saved, swap)
+    }
 }

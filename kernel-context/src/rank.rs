@@ -20,11 +20,21 @@ const SHORT: usize = 4;
 /// The worth of a word that only says which document is asked about.
 const NAME_WORTH: f32 = 0.3;
 /// How a question asks for a number.
-const ASKS_NUMBER: &[&str] =
-    &["how many", "how much", "how long", "how old", "how often", "how soon", "percent", "what year", "which year"];
+const ASKS_NUMBER: &[&str] = &[
+    "how many",
+    "how much",
+    "how long",
+    "how old",
+    "how often",
+    "how soon",
+    "percent",
+    "what year",
+    "which year",
+];
 
 /// How a question asks for a definition.
-const ASKS_DEFINITION: &[&str] = &["what is", "what are", "mean", "defin", "what counts as", "called", "refer to"];
+const ASKS_DEFINITION: &[&str] =
+    &["what is", "what are", "mean", "defin", "what counts as", "called", "refer to"];
 /// Terms that explain another.
 const DEFINES: &[&str] = &["mean", "refer", "defin", "call", "denot"];
 
@@ -125,7 +135,8 @@ impl Question {
         let rarest = weights.iter().copied().fold(0.0, f32::max);
         let scores = (0..lines.len()).map(|at| {
             let number = if self.wants_number { NUMBER * rarest * number_near(&lines, at) } else { 0.0 };
-            let definition = if self.wants_definition && lines[at].definition { DEFINITION * rarest } else { 0.0 };
+            let definition =
+                if self.wants_definition && lines[at].definition { DEFINITION * rarest } else { 0.0 };
             let part = if lines[at].short { HEADING } else { 1.0 };
             (at, part * words_near(&lines, at, &weights) + number.max(definition))
         });
@@ -168,7 +179,8 @@ impl Question {
 fn unlabelled(line: &str) -> &str {
     let line = line.trim_start();
     let label = line.split_whitespace().next().unwrap_or_default();
-    let numbered = label.ends_with(['.', ')']) && label.trim_matches(['(', ')']).starts_with(|c: char| c.is_ascii_digit());
+    let numbered = label.ends_with(['.', ')'])
+        && label.trim_matches(['(', ')']).starts_with(|c: char| c.is_ascii_digit());
     if numbered && !label.starts_with('(') { &line[label.len()..] } else { line }
 }
 
@@ -226,8 +238,13 @@ mod tests {
 
     #[test]
     fn texts_are_ranked_by_path_too() {
-        let texts = [("GPL-2", "thirty days of notice"), ("MPL-1.1", "thirty days of notice"), ("BSD", "no warranty")];
-        let order: Vec<usize> = rank_texts("MPL notice days", &texts).iter().map(|ranked| ranked.index).collect();
+        let texts = [
+            ("GPL-2", "thirty days of notice"),
+            ("MPL-1.1", "thirty days of notice"),
+            ("BSD", "no warranty"),
+        ];
+        let order: Vec<usize> =
+            rank_texts("MPL notice days", &texts).iter().map(|ranked| ranked.index).collect();
         assert_eq!(order, [1, 0]);
     }
 }

@@ -10,7 +10,12 @@ use crate::table::{Entry, Group, Load, Page, Table};
 use crate::{PagerError, Rendered, Swap};
 
 /// Renders a window that fits.
-pub(crate) fn render(table: &Table, load: Load, breakpoints: u32, swap: &dyn Swap) -> Result<Rendered, PagerError> {
+pub(crate) fn render(
+    table: &Table,
+    load: Load,
+    breakpoints: u32,
+    swap: &dyn Swap,
+) -> Result<Rendered, PagerError> {
     let resident: Vec<PageNo> = table.resident().flat_map(|group| group.pages.iter().copied()).collect();
     let hashes = resident.iter().filter_map(|page| table.pages.get(page)).map(|page| page.body);
     let mut texts = bodies(hashes, swap)?.into_iter();
@@ -20,7 +25,9 @@ pub(crate) fn render(table: &Table, load: Load, breakpoints: u32, swap: &dyn Swa
     for entry in head.iter().chain(&table.window) {
         match entry {
             Entry::Stub(stub) if stub.text.is_empty() => {}
-            Entry::Stub(stub) => canvas.draw(Role::User, Part::Text(stub.text.clone()), stub.print, stub.cost),
+            Entry::Stub(stub) => {
+                canvas.draw(Role::User, Part::Text(stub.text.clone()), stub.print, stub.cost)
+            }
             Entry::Group(id) => {
                 let Some(group) = table.groups.get(id) else { continue };
                 for ((number, page), text) in table.members(group).zip(&mut texts) {
@@ -77,14 +84,22 @@ impl Canvas {
     }
 }
 
-fn part(table: &Table, number: PageNo, page: &Page, group: &Group, text: Arc<str>) -> Result<Part, PagerError> {
+fn part(
+    table: &Table,
+    number: PageNo,
+    page: &Page,
+    group: &Group,
+    text: Arc<str>,
+) -> Result<Part, PagerError> {
     Ok(match &page.kind {
         PageKind::ToolCall { id, name } => {
             let args = JsonText::parse(&text)
                 .map_err(|e| PagerError::Corrupt(format!("arguments of tool call {id}: {e}")))?;
             Part::ToolCall { id: id.clone(), name: name.clone(), args }
         }
-        PageKind::ToolResult { id, is_error } => Part::ToolResult { id: id.clone(), text, is_error: *is_error },
+        PageKind::ToolResult { id, is_error } => {
+            Part::ToolResult { id: id.clone(), text, is_error: *is_error }
+        }
         _ => match header(number, page, group, table.path(page)) {
             Some(line) => Part::Text(format!("{line}\n{text}").into()),
             None => Part::Text(text),

@@ -11,6 +11,9 @@ use crate::{PagerError, Ratio};
 /// References beyond this no longer make a group dearer.
 const MOST_REFERENCES: u64 = 64;
 
+/// No count of tokens or pages comes near this; saved bytes that say so are not ours.
+const HUGE: u64 = 1 << 40;
+
 /// Everything a pager knows, but the configuration. Maps are ordered: the same changes give the same bytes.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Table {
@@ -223,11 +226,18 @@ impl Table {
         let pages = self.pages.iter().all(|(number, page)| {
             let listed = self.groups.get(&page.group).is_some_and(|group| group.pages.contains(number));
             let file = page.lines.is_none_or(|lines| (lines.file as usize) < self.files.len());
-            listed && file && *number < self.next_page && number.0 > 0 && page.cost < 1 << 40
+            let sane =
+                page.cost < HUGE && page.text_tokens < HUGE && number.0 > 0 && *number < self.next_page;
+            listed && file && sane
         });
         let groups = self.groups.iter().all(|(id, group)| {
             let ours = |page: &PageNo| self.pages.get(page).is_some_and(|page| page.group == *id);
             !group.pages.is_empty() && group.pages.iter().all(ours)
+        });
+        let members: usize = self.groups.values().map(|group| group.pages.len()).sum();
+        let stubs = self.window.iter().all(|entry| match entry {
+            Entry::Stub(stub) => stub.cost < HUGE,
+            Entry::Group(_) => true,
         });
         let placed = |place: Place| {
             self.groups.iter().filter(move |(_, group)| group.place == place).map(|(id, _)| *id).collect()
@@ -236,7 +246,8 @@ impl Table {
         let order = is_set(&window, &placed(Place::Window))
             && is_set(&self.head, &placed(Place::Head))
             && is_set(&self.notes.values().copied().collect::<Vec<_>>(), &placed(Place::Notes));
-        pages && groups && order && self.ratio.is_sane()
+        let numbers = members == self.pages.len() && self.next_page.0 > 0 && self.next_page.0 < HUGE;
+        pages && groups && order && stubs && numbers && self.ratio.is_sane()
     }
 }
 

@@ -11,13 +11,14 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// Words that say nothing about a text. A query of nothing else keeps them.
 const STOP_WORDS: &[&str] = &[
-    "a", "about", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because", "been", "before",
-    "being", "but", "by", "can", "could", "did", "do", "does", "each", "for", "from", "had", "has", "have", "he",
-    "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "let", "many", "may", "me", "might",
-    "more", "most", "much", "must", "my", "no", "not", "of", "on", "one", "or", "our", "say", "says", "shall",
-    "she", "should", "so", "some", "such", "tell", "than", "that", "the", "their", "them", "then", "there",
-    "these", "they", "this", "those", "to", "under", "us", "was", "we", "were", "what", "when", "where",
-    "whether", "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "you", "your",
+    "a", "about", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because", "been",
+    "before", "being", "but", "by", "can", "could", "did", "do", "does", "each", "for", "from", "had", "has",
+    "have", "he", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "let", "many",
+    "may", "me", "might", "more", "most", "much", "must", "my", "no", "not", "of", "on", "one", "or", "our",
+    "say", "says", "shall", "she", "should", "so", "some", "such", "tell", "than", "that", "the", "their",
+    "them", "then", "there", "these", "they", "this", "those", "to", "under", "us", "was", "we", "were",
+    "what", "when", "where", "whether", "which", "while", "who", "whom", "whose", "why", "will", "with",
+    "would", "you", "your",
 ];
 
 /// Number words and the digits they stand for. `one` is too often a pronoun.
@@ -105,6 +106,9 @@ impl Analyzer {
     }
 
     fn word(&self, word: &str, sink: &mut impl FnMut(&str)) {
+        let version =
+            word.strip_prefix(['v', 'V']).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let word = version.unwrap_or(word);
         let parts = parts(word);
         if parts.len() > 1 {
             for part in &parts {
@@ -168,13 +172,14 @@ fn lower(word: &str) -> Cow<'_, str> {
     }
 }
 
-/// The parts of an identifier: at underscores, at humps, and where digits follow letters (a `v` for version dropped).
+/// The parts of an identifier: at underscores and inner dots, at humps, and where digits follow letters (a `v` for version
+/// dropped). Numbers stay whole.
 fn parts(word: &str) -> Vec<&str> {
-    if word.bytes().all(|b| b.is_ascii_lowercase()) {
+    if word.bytes().all(|b| b.is_ascii_lowercase()) || word.starts_with(|c: char| c.is_ascii_digit()) {
         return Vec::new();
     }
     let mut parts = Vec::new();
-    for piece in word.split('_') {
+    for piece in word.split(['_', '.', ':']) {
         let mut start = 0;
         let mut before = None;
         for (at, c) in piece.char_indices() {
@@ -260,6 +265,8 @@ mod tests {
     #[test]
     fn identifiers_are_found_by_their_parts() {
         check("pageFault", &["page", "fault", "pagefault"]);
+        check("self.clockHand", &["self", "clock", "hand", "self.clockhand"]);
+        check("v1.1", &["1.1"]);
         check("page_fault", &["page", "fault", "page_fault"]);
         check("GPLv3", &["gpl", "3", "gplv3"]);
     }
@@ -272,8 +279,12 @@ mod tests {
 
     #[test]
     fn a_query_leaves_out_what_says_nothing() {
-        let query = |text: &str| Analyzer::new().query(text).into_iter().map(|term| term.text).collect::<Vec<_>>();
-        assert_eq!(query("For how many months is the source of the source kept?"), ["month", "sourc", "kept"]);
+        let query =
+            |text: &str| Analyzer::new().query(text).into_iter().map(|term| term.text).collect::<Vec<_>>();
+        assert_eq!(
+            query("For how many months is the source of the source kept?"),
+            ["month", "sourc", "kept"]
+        );
         assert_eq!(query("to be or not to be"), ["to", "be", "or", "not"]);
         assert!(query("?!").is_empty());
     }
@@ -284,7 +295,10 @@ mod tests {
             let terms = Analyzer::new().query(text).into_iter();
             terms.filter(|term| term.scope).map(|term| term.text).collect::<Vec<_>>()
         };
-        assert_eq!(scope("How long, under the Mozilla Public License 2.0, is it kept?"), ["mozilla", "public", "licens", "2"]);
+        assert_eq!(
+            scope("How long, under the Mozilla Public License 2.0, is it kept?"),
+            ["mozilla", "public", "licens", "2"]
+        );
         assert_eq!(scope("What does Package mean in the Artistic License?"), ["artist", "licens"]);
         assert_eq!(scope("What does Package mean in a package?"), [""; 0]);
         assert_eq!(scope("in Rust"), [""; 0], "nothing else is asked");

@@ -166,7 +166,10 @@ mod tests {
             let ratio = Ratio(thousandths);
             for window in (1..2000).map(Tokens) {
                 let limit = ratio.limit(window);
-                assert!(ratio.apply(limit) <= window && ratio.apply(limit + 1) > window, "{ratio:?} {window}");
+                assert!(
+                    ratio.apply(limit) <= window && ratio.apply(limit + 1) > window,
+                    "{ratio:?} {window}"
+                );
             }
         }
     }

@@ -1,0 +1,100 @@
+//! Laws: a state is what its changes made it, and survives being saved.
+
+use kernel_types::{PageKind, Tokens};
+
+use super::model::random_changes;
+use super::space::{Space, prose};
+use crate::{Change, PagerError, PagerFactory};
+
+/// Replaying the same changes gives the same bytes.
+pub fn the_same_changes_give_the_same_state(factory: &dyn PagerFactory) {
+    for seed in 0..4 {
+        let mut first = Space::new(factory, 1200);
+        let changes = random_changes(&mut first, seed, 150);
+        let mut second = Space::new(factory, 1200);
+        second.swap = first.swap.clone();
+        for change in &changes {
+            second.apply(change);
+        }
+        assert_eq!(first.saved(), second.saved(), "seed {seed}");
+        assert_eq!(first.show(), second.show(), "seed {seed}");
+    }
+}
+
+/// A space that was saved and loaded is the same, and goes on the same.
+pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
+    for seed in 0..4 {
+        let mut space = Space::new(factory, 1200);
+        random_changes(&mut space, seed, 100);
+        let saved = space.saved();
+        let loaded = factory.load(&space.config, &saved, &space.swap).expect("a saved state loads");
+        let mut twin = Space { config: space.config.clone(), pager: loaded, swap: space.swap.clone() };
+        assert_eq!(twin.saved(), saved, "seed {seed}");
+        assert_eq!(twin.pager.pages(), space.pager.pages(), "seed {seed}");
+        let query = "river stone text";
+        assert_eq!(twin.pager.find(query, Tokens(600)), space.pager.find(query, Tokens(600)), "seed {seed}");
+        for more in 0..20 {
+            twin.user(&prose(more, 30));
+            space.user(&prose(more, 30));
+            assert_eq!(twin.show(), space.show(), "seed {seed}");
+        }
+        assert_eq!(twin.saved(), space.saved(), "seed {seed}");
+    }
+}
+
+/// Loading without the bodies is a fault that names them all.
+pub fn loading_needs_bodies(factory: &dyn PagerFactory) {
+    let mut space = Space::new(factory, 4000);
+    space.user("first");
+    space.user("second");
+    let saved = space.saved();
+    let empty = crate::MemorySwap::default();
+    match factory.load(&space.config, &saved, &empty).map(|_| ()) {
+        Err(PagerError::Fault(missing)) => {
+            let mut swap = crate::MemorySwap::default();
+            for hash in missing {
+                swap.insert(
+                    crate::Swap::body(&space.swap, &hash).expect("a fault names bodies of the space"),
+                );
+            }
+            assert!(factory.load(&space.config, &saved, &swap).is_ok(), "a fault that was served");
+        }
+        Ok(()) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Bytes that are not a saved state are refused and never panic: cut off, longer, or with any one byte changed.
+pub fn hostile_bytes_are_refused(factory: &dyn PagerFactory) {
+    let mut space = Space::new(factory, 4000);
+    space.user("some text");
+    let drafts = space.tool("call-1", "result");
+    let pages = space.allocate(drafts);
+    space.show();
+    space.apply(&Change::Evict(pages));
+    let draft = space.draft(PageKind::Note { name: "step".into() }, "3");
+    space.allocate(vec![draft]);
+    let saved = space.saved();
+    let load = |bytes: &[u8]| factory.load(&space.config, bytes, &space.swap);
+    assert!(load(&saved).is_ok());
+    for cut in 0..saved.len() {
+        let answer = load(&saved[..cut]).map(|_| ());
+        assert!(matches!(answer, Err(PagerError::Corrupt(_))), "cut at {cut}: {answer:?}");
+    }
+    let longer = [&saved[..], b"x"].concat();
+    assert!(matches!(load(&longer).map(|_| ()), Err(PagerError::Corrupt(_))));
+    for at in 0..saved.len() {
+        for flip in [0x01, 0x80, 0xFF] {
+            let mut bytes = saved.clone();
+            bytes[at] ^= flip;
+            if let Ok(pager) = load(&bytes) {
+                let mut odd = Space { config: space.config.clone(), pager, swap: space.swap.clone() };
+                let _ = odd.pager.plan();
+                let _ = odd.pager.render(&odd.swap);
+                let _ = odd
+                    .try_apply(&Change::Evict(odd.pager.pages().iter().map(|status| status.page).collect()));
+                let _ = odd.pager.find("text", Tokens(100));
+            }
+        }
+    }
+}

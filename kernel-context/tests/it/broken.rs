@@ -1,0 +1,180 @@
+//! Tests of the tests: pagers with one seeded defect each must break a law that is about it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use kernel_context::conformance::LAWS;
+use kernel_context::{
+    Applied, BatchPagers, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Rendered, Swap,
+};
+use kernel_types::{Message, PageContent, PageNo, Part, Recalled, Role, Tokens};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Defect {
+    SplitsToolCalls,
+    ForgetsEvicted,
+    ChangesThePrefix,
+    ExceedsTheWindow,
+    PlansPinnedPages,
+    ShowsNotesFirst,
+    ChangesOnError,
+    ForgetsOnLoad,
+    IgnoresTheBudget,
+    UsesNumbersAgain,
+    CutsText,
+    ShowsSwappedPages,
+    SaysAllIsStable,
+}
+
+/// Each defect and a law that must notice it.
+const SEEDED: &[(Defect, &str)] = &[
+    (Defect::SplitsToolCalls, "a_tool_call_leaves_and_returns_with_its_result"),
+    (Defect::ForgetsEvicted, "an_evicted_page_is_readable_again"),
+    (Defect::ChangesThePrefix, "rendering_only_appends"),
+    (Defect::ExceedsTheWindow, "a_full_window_is_planned_down"),
+    (Defect::PlansPinnedPages, "a_pinned_page_stays"),
+    (Defect::ShowsNotesFirst, "notes_come_last"),
+    (Defect::ChangesOnError, "a_failed_change_changes_nothing"),
+    (Defect::ForgetsOnLoad, "a_saved_space_is_the_same"),
+    (Defect::IgnoresTheBudget, "find_stays_in_its_budget"),
+    (Defect::UsesNumbersAgain, "pages_are_listed_in_order"),
+    (Defect::CutsText, "a_page_is_readable_as_allocated"),
+    (Defect::ShowsSwappedPages, "a_swapped_page_waits"),
+    (Defect::SaysAllIsStable, "an_unchanged_window_is_stable"),
+];
+
+struct BrokenPagers(Defect);
+
+struct BrokenPager {
+    defect: Defect,
+    inner: Box<dyn Pager>,
+}
+
+fn broken(law: &str, factory: &dyn PagerFactory) -> bool {
+    let (_, law) = LAWS.iter().find(|(name, _)| *name == law).unwrap();
+    catch_unwind(AssertUnwindSafe(|| law(factory))).is_err()
+}
+
+#[test]
+fn a_seeded_defect_breaks_a_law() {
+    for (defect, law) in SEEDED {
+        assert!(broken(law, &BrokenPagers(*defect)), "{defect:?} went unnoticed by {law}");
+        assert!(!broken(law, &BatchPagers::default()), "{law} fails without the defect");
+    }
+}
+
+impl PagerFactory for BrokenPagers {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn make(&self, config: &PagerConfig) -> Result<Box<dyn Pager>, PagerError> {
+        let factor = if self.0 == Defect::ExceedsTheWindow { 2 } else { 1 };
+        let config = PagerConfig { window: Tokens(config.window.0 * factor), ..config.clone() };
+        Ok(Box::new(BrokenPager { defect: self.0, inner: BatchPagers::default().make(&config)? }))
+    }
+
+    fn load(
+        &self,
+        config: &PagerConfig,
+        saved: &[u8],
+        swap: &dyn Swap,
+    ) -> Result<Box<dyn Pager>, PagerError> {
+        let inner = BatchPagers::default().load(config, saved, swap)?;
+        let inner =
+            if self.0 == Defect::ForgetsOnLoad { BatchPagers::default().make(config)? } else { inner };
+        Ok(Box::new(BrokenPager { defect: self.0, inner }))
+    }
+}
+
+impl BrokenPager {
+    fn is_resident(&self, page: PageNo) -> bool {
+        self.inner.pages().iter().any(|status| status.page == page && status.resident)
+    }
+}
+
+impl Pager for BrokenPager {
+    fn apply(&mut self, change: &Change, swap: &dyn Swap) -> Result<Applied, PagerError> {
+        match (self.defect, change) {
+            (Defect::ChangesOnError, Change::Evict(pages)) => {
+                for page in pages {
+                    self.inner.apply(&Change::Evict(vec![*page]), swap)?;
+                }
+                Ok(Applied::default())
+            }
+            (Defect::ShowsSwappedPages, Change::Allocate(drafts)) => {
+                let mut drafts = drafts.clone();
+                drafts.iter_mut().for_each(|draft| draft.swapped = false);
+                self.inner.apply(&Change::Allocate(drafts), swap)
+            }
+            (Defect::UsesNumbersAgain, Change::Allocate(_)) => {
+                let mut applied = self.inner.apply(change, swap)?;
+                applied.pages.iter_mut().for_each(|page| page.0 = 1);
+                Ok(applied)
+            }
+            _ => self.inner.apply(change, swap),
+        }
+    }
+
+    fn read(&self, page: PageNo, swap: &dyn Swap) -> Result<PageContent, PagerError> {
+        let mut content = self.inner.read(page, swap)?;
+        match self.defect {
+            Defect::ForgetsEvicted if !content.resident => return Err(PagerError::NotFound(page)),
+            Defect::CutsText => content.text = content.text.trim().into(),
+            _ => {}
+        }
+        Ok(content)
+    }
+
+    fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled> {
+        let budget = if self.defect == Defect::IgnoresTheBudget { Tokens(100_000) } else { budget };
+        self.inner.find(query, budget)
+    }
+
+    fn plan(&self) -> Result<Vec<Change>, PagerError> {
+        let mut plan = self.inner.plan()?;
+        if self.defect == Defect::PlansPinnedPages && !plan.is_empty() {
+            let pinned =
+                self.inner.pages().into_iter().filter(|status| status.pinned).map(|status| status.page);
+            plan.push(Change::Evict(pinned.collect()));
+        }
+        Ok(plan)
+    }
+
+    fn render(&self, swap: &dyn Swap) -> Result<Rendered, PagerError> {
+        let mut rendered = self.inner.render(swap)?;
+        let pages = self.inner.pages().len();
+        match self.defect {
+            Defect::ChangesThePrefix => {
+                let first = rendered.messages.iter_mut().flat_map(|message| &mut message.parts).next();
+                if let Some(part) = first {
+                    *part = Part::Text(format!("{pages} pages").into());
+                }
+            }
+            Defect::SplitsToolCalls => {
+                let gone = self.inner.pages().into_iter().find(|status| {
+                    matches!(status.kind, kernel_types::PageKind::ToolCall { .. })
+                        && !self.is_resident(status.page)
+                });
+                if let Some(kernel_types::PageKind::ToolCall { id, name }) = gone.map(|status| status.kind) {
+                    let parts = vec![Part::ToolCall { id, name, args: Default::default() }];
+                    rendered.messages.push(Message { role: Role::Assistant, parts, breakpoint: false });
+                }
+            }
+            Defect::ShowsNotesFirst => rendered.messages.reverse(),
+            Defect::SaysAllIsStable => rendered.stable = rendered.tokens,
+            _ => {}
+        }
+        if self.defect == Defect::ShowsNotesFirst {
+            rendered.messages.iter_mut().for_each(|message| message.parts.reverse());
+        }
+        Ok(rendered)
+    }
+
+    fn pages(&self) -> Vec<PageStatus> {
+        self.inner.pages()
+    }
+
+    fn save(&self) -> Result<Vec<u8>, PagerError> {
+        self.inner.save()
+    }
+}
