@@ -69,4 +69,20 @@ impl StoreError {
             _ => Retry::Never,
         }
     }
+
+    /// The same failure, for another caller whom it hit too.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn repeated(&self, operation: &'static str) -> Self {
+        Self::new(self.kind, operation, self.message.clone())
+    }
+
+    /// The same error, naming the file that it is about unless it does so already.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn about(mut self, path: &std::path::Path) -> Self {
+        let path = path.display().to_string();
+        if !self.message.contains(&path) {
+            self.message = format!("{path}: {}", self.message);
+        }
+        self
+    }
 }

@@ -1,0 +1,179 @@
+//! The statements of a transaction, each over many rows.
+//!
+//! A statement takes a power of two of rows, at most [`CHUNK`], so that few different texts exist and all of them
+//! stay prepared.
+
+use std::collections::HashMap;
+
+use kernel_types::Pid;
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::fault::fault;
+use super::plan::Plan;
+use super::row;
+use crate::check::Tip;
+use crate::{StoreError, StoreErrorKind};
+
+/// The most rows of one statement: 11 columns of them stay far below SQLite's 32,766 parameters.
+const CHUNK: usize = 64;
+
+/// The tips of the rows of these processes, as far as there are such rows.
+pub(super) async fn tips(conn: &mut SqliteConnection, pids: &[Pid]) -> Result<HashMap<Pid, Tip>, StoreError> {
+    let mut tips = HashMap::with_capacity(pids.len());
+    for piece in pieces(pids) {
+        let mut query =
+            QueryBuilder::new("SELECT pid, epoch, revision, records, head FROM agent WHERE pid IN (");
+        query.push_values(piece, |mut b, pid| {
+            b.push_bind(pid.to_bytes().to_vec());
+        });
+        query.push(")");
+        let rows = query.build().fetch_all(&mut *conn).await.map_err(|error| fault("commit", error))?;
+        for found in &rows {
+            let (pid, tip) = row::tip(found)?;
+            tips.insert(pid, tip);
+        }
+    }
+    Ok(tips)
+}
+
+/// Writes all that is planned.
+pub(super) async fn write(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+    agents(conn, plan).await?;
+    records(conn, plan).await?;
+    values(conn, plan).await?;
+    blobs(conn, plan).await?;
+    mail(conn, plan).await
+}
+
+async fn agents(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+    let rows: Vec<_> = plan.agents.values().collect();
+    let insert = "INSERT INTO agent (pid, parent, epoch, revision, records, head, exited, seal, image) ";
+    let update = " ON CONFLICT (pid) DO UPDATE SET parent = excluded.parent, epoch = excluded.epoch, \
+        revision = excluded.revision, records = excluded.records, head = excluded.head, \
+        exited = excluded.exited, seal = excluded.seal, image = excluded.image";
+    each(conn, insert, update, &rows, |b, row| {
+        b.push_bind(row.pid.to_bytes().to_vec());
+        b.push_bind(row.parent.to_bytes().to_vec());
+        b.push_bind(row.epoch.0.cast_signed());
+        b.push_bind(row.revision.cast_signed());
+        b.push_bind(row.records.cast_signed());
+        b.push_bind(row.head.0.to_vec());
+        b.push_bind(i64::from(row.exited));
+        b.push_bind(row.seal.0.to_vec());
+        b.push_bind(row.image.clone());
+    })
+    .await
+}
+
+async fn records(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+    let insert = "INSERT INTO event (pid, number, step, call, kind, at, salt, body, blob, body_hash, hash) ";
+    each(conn, insert, "", &plan.records, |b, record| {
+        b.push_bind(record.pid.to_bytes().to_vec());
+        b.push_bind(record.number.cast_signed());
+        b.push_bind(record.step.0.cast_signed());
+        b.push_bind(record.call.map(|call| i64::from(call.0)));
+        b.push_bind(i64::from(record.kind));
+        b.push_bind(record.at.0.cast_signed());
+        b.push_bind(record.salt.to_vec());
+        b.push_bind(record.body.clone());
+        b.push_bind(record.blob.map(|hash| hash.0.to_vec()));
+        b.push_bind(record.body_hash.0.to_vec());
+        b.push_bind(record.hash.0.to_vec());
+    })
+    .await
+}
+
+async fn values(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+    let mut set = Vec::new();
+    let mut deleted = Vec::new();
+    for ((pid, name), value) in &plan.values {
+        match value {
+            Some(value) => set.push((pid, *name, *value)),
+            None => deleted.push((pid, *name)),
+        }
+    }
+    let update = " ON CONFLICT (pid, name) DO UPDATE SET value = excluded.value";
+    each(conn, "INSERT INTO value (pid, name, value) ", update, &set, |b, (pid, name, value)| {
+        b.push_bind(pid.to_bytes().to_vec());
+        b.push_bind((*name).to_owned());
+        b.push_bind((*value).to_owned());
+    })
+    .await?;
+    each(conn, "DELETE FROM value WHERE (pid, name) IN (", ")", &deleted, |b, (pid, name)| {
+        b.push_bind(pid.to_bytes().to_vec());
+        b.push_bind((*name).to_owned());
+    })
+    .await
+}
+
+async fn blobs(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+    let rows: Vec<_> = plan.blobs.values().collect();
+    let ignore = " ON CONFLICT DO NOTHING";
+    each(conn, "INSERT INTO blob (hash, bytes) ", ignore, &rows, |b, blob| {
+        b.push_bind(blob.hash.0.to_vec());
+        b.push_bind(blob.bytes.to_vec());
+    })
+    .await?;
+    let references: Vec<_> = plan.references.iter().collect();
+    each(conn, "INSERT INTO blob_ref (hash, pid) ", ignore, &references, |b, (hash, pid)| {
+        b.push_bind(hash.0.to_vec());
+        b.push_bind(pid.to_bytes().to_vec());
+    })
+    .await
+}
+
+async fn mail(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+    let consumed = " ON CONFLICT (recipient, sender, number) DO UPDATE SET body = NULL, sent_at = NULL";
+    each(conn, "INSERT INTO mail (recipient, sender, number) ", consumed, &plan.consumed, |b, (pid, id)| {
+        b.push_bind(pid.to_bytes().to_vec());
+        b.push_bind(id.sender.to_bytes().to_vec());
+        b.push_bind(id.number.cast_signed());
+    })
+    .await?;
+    let sent = plan.sent.iter().map(|mail| Ok((mail, serde_json::to_string(&mail.body)?)));
+    let sent: Vec<_> = sent.collect::<Result<_, serde_json::Error>>().map_err(|error| {
+        StoreError::new(StoreErrorKind::Invalid, "post", format!("mail cannot be encoded: {error}"))
+    })?;
+    let insert = "INSERT INTO mail (recipient, sender, number, sent_at, body) ";
+    each(conn, insert, " ON CONFLICT DO NOTHING", &sent, |b, (mail, body)| {
+        b.push_bind(mail.to.to_bytes().to_vec());
+        b.push_bind(mail.id.sender.to_bytes().to_vec());
+        b.push_bind(mail.id.number.cast_signed());
+        b.push_bind(mail.sent_at.0.cast_signed());
+        b.push_bind(body.clone());
+    })
+    .await?;
+    let forget = "DELETE FROM mail WHERE body IS NULL AND recipient IN (";
+    each(conn, forget, ")", &plan.exited(), |b, pid| {
+        b.push_bind(pid.to_bytes().to_vec());
+    })
+    .await
+}
+
+/// Runs `before VALUES (...), (...) after` on all rows.
+async fn each<T>(
+    conn: &mut SqliteConnection,
+    before: &str,
+    after: &str,
+    rows: &[T],
+    mut bind: impl FnMut(&mut Separated<'_, Sqlite, &'static str>, &T),
+) -> Result<(), StoreError> {
+    for piece in pieces(rows) {
+        let mut query = QueryBuilder::new(before);
+        query.push_values(piece, |mut b, row| bind(&mut b, row));
+        query.push(after);
+        query.build().execute(&mut *conn).await.map_err(|error| fault("commit", error))?;
+    }
+    Ok(())
+}
+
+/// Cuts a slice into pieces whose lengths are powers of two, at most [`CHUNK`].
+pub(super) fn pieces<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let largest = 1 << rest.len().checked_ilog2()?;
+        let (piece, tail) = rest.split_at(largest.min(CHUNK));
+        rest = tail;
+        Some(piece)
+    })
+}

@@ -1,0 +1,238 @@
+//! The one task that writes: it owns the connection, and turns what is queued into few transactions.
+//!
+//! Group commit: while one transaction is being made durable others queue up, and the next one takes all of them, up
+//! to [`GROUP`] commits; an idle store commits at once. A caller that gives up does not disturb a transaction: the
+//! task finishes it and finds nobody to answer.
+
+use kernel_types::{Epoch, Mail};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::fault::{fault, of_one_row};
+use super::lock::StoreLock;
+use super::plan::Checked;
+use super::transaction::{self, Written};
+use crate::{CommitOutcome, StoreError, StoreErrorKind};
+
+/// The most commits of one transaction, unless a single batch has more.
+const GROUP: usize = 64;
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A batch of commits, or mail from outside, to be written in one transaction.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) operation: &'static str,
+    pub(super) batch: Vec<Checked>,
+    pub(super) post: Vec<Mail>,
+    pub(super) answer: Answer<Vec<CommitOutcome>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Request {
+    Write(Work),
+    Claim(Answer<Epoch>),
+    Sweep(Answer<u64>),
+    /// The most pages that the database may have.
+    Limit(u32, Answer<()>),
+    Close(Answer<()>),
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    options: SqliteConnectOptions,
+    /// `None` after a failure that the connection may not have survived.
+    conn: Option<SqliteConnection>,
+    max_pages: u32,
+    requests: mpsc::Receiver<Request>,
+    /// Kept until the last write is done.
+    _lock: Option<StoreLock>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        options: SqliteConnectOptions,
+        conn: SqliteConnection,
+        requests: mpsc::Receiver<Request>,
+        lock: Option<StoreLock>,
+    ) -> Self {
+        Self { options, conn: Some(conn), max_pages: u32::MAX, requests, _lock: lock }
+    }
+
+    /// Serves until it is closed or all handles are gone.
+    pub(super) async fn run(mut self) {
+        let mut next = None;
+        loop {
+            let request = match next.take() {
+                Some(request) => Some(request),
+                None => self.requests.recv().await,
+            };
+            let closing = match request {
+                Some(Request::Write(work)) => {
+                    let group;
+                    (group, next) = self.collect(work);
+                    self.write(group).await;
+                    continue;
+                }
+                Some(Request::Claim(answer)) => {
+                    let _ = answer.send(self.claim().await);
+                    continue;
+                }
+                Some(Request::Sweep(answer)) => {
+                    let _ = answer.send(self.sweep().await);
+                    continue;
+                }
+                Some(Request::Limit(pages, answer)) => {
+                    self.max_pages = pages;
+                    let _ = answer.send(self.limit().await);
+                    continue;
+                }
+                Some(Request::Close(answer)) => Some(answer),
+                None => None,
+            };
+            return self.close(closing).await;
+        }
+    }
+
+    /// What else is queued, and the first request that is no write.
+    fn collect(&mut self, first: Work) -> (Vec<Work>, Option<Request>) {
+        let mut commits = first.batch.len();
+        let mut group = vec![first];
+        while commits < GROUP && group.len() < GROUP {
+            match self.requests.try_recv() {
+                Ok(Request::Write(work)) => {
+                    commits += work.batch.len();
+                    group.push(work);
+                }
+                Ok(other) => return (group, Some(other)),
+                Err(_) => break,
+            }
+        }
+        (group, None)
+    }
+
+    async fn write(&mut self, group: Vec<Work>) {
+        match self.attempt(&group).await {
+            Ok(results) => {
+                for (work, result) in group.into_iter().zip(results) {
+                    let _ = work.answer.send(result);
+                }
+            }
+            // The largest may have been too much, and the others still find room.
+            Err(error) if error.kind() == StoreErrorKind::Full && group.len() > 1 => {
+                for work in group {
+                    let result = self.attempt(std::slice::from_ref(&work)).await;
+                    let _ = work.answer.send(result.and_then(|mut results| results.remove(0)));
+                }
+            }
+            Err(error) => {
+                for work in group {
+                    let _ = work.answer.send(Err(error.repeated(work.operation)));
+                }
+            }
+        }
+    }
+
+    /// Writes a group in one transaction; a second time and with care if a row is to blame for the first failure.
+    async fn attempt(&mut self, group: &[Work]) -> Result<Vec<Written>, StoreError> {
+        let operation = group.first().map_or("commit", |work| work.operation);
+        let conn = self.connection(operation).await?;
+        let mut result = transaction::together(conn, group, operation).await;
+        if let Err(error) = &result {
+            let again = of_one_row(error);
+            self.recover(error).await;
+            if again {
+                let conn = self.connection(operation).await?;
+                result = transaction::one_by_one(conn, group, operation).await;
+                if let Err(error) = &result {
+                    self.recover(error).await;
+                }
+            }
+        }
+        result
+    }
+
+    async fn claim(&mut self) -> Result<Epoch, StoreError> {
+        let conn = self.connection("claim").await?;
+        let claimed =
+            sqlx::query_scalar("UPDATE kernel SET epoch = epoch + 1 RETURNING epoch").fetch_all(conn);
+        let result = match claimed.await {
+            Ok(epochs) => epochs
+                .first()
+                .map(|epoch: &i64| Epoch(epoch.cast_unsigned()))
+                .ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt, "claim", "table kernel has no row")),
+            Err(error) => Err(fault("claim", error)),
+        };
+        if let Err(error) = &result {
+            self.recover(error).await;
+        }
+        result
+    }
+
+    async fn sweep(&mut self) -> Result<u64, StoreError> {
+        let conn = self.connection("sweep").await?;
+        let sweep = "DELETE FROM blob WHERE hash NOT IN (SELECT hash FROM blob_ref)";
+        let result = sqlx::query(sweep).execute(conn).await;
+        let result = result.map(|done| done.rows_affected()).map_err(|error| fault("sweep", error));
+        if let Err(error) = &result {
+            self.recover(error).await;
+        }
+        result
+    }
+
+    async fn limit(&mut self) -> Result<(), StoreError> {
+        let pages = self.max_pages;
+        let conn = self.connection("limit").await?;
+        set_limit(conn, pages).await.map_err(|error| fault("limit", error))
+    }
+
+    async fn connection(&mut self, operation: &'static str) -> Result<&mut SqliteConnection, StoreError> {
+        let conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.connect().await.map_err(|error| fault(operation, error))?,
+        };
+        Ok(self.conn.insert(conn))
+    }
+
+    async fn connect(&self) -> Result<SqliteConnection, sqlx::Error> {
+        let mut conn = self.options.connect().await?;
+        if self.max_pages != u32::MAX {
+            set_limit(&mut conn, self.max_pages).await?;
+        }
+        Ok(conn)
+    }
+
+    /// Leaves no transaction behind, and no connection that may be broken. One that only ran out of space or time is
+    /// kept: a full disk may not have room to set up another.
+    async fn recover(&mut self, error: &StoreError) {
+        let Some(mut conn) = self.conn.take() else { return };
+        // Fails if SQLite rolled back by itself: fine.
+        let _ = sqlx::query("ROLLBACK").execute(&mut conn).await;
+        if matches!(error.kind(), StoreErrorKind::Full | StoreErrorKind::Invalid | StoreErrorKind::Corrupt)
+            && sqlx::query("SELECT epoch FROM kernel").fetch_all(&mut conn).await.is_ok()
+        {
+            self.conn = Some(conn);
+        } else {
+            let _ = conn.close().await;
+        }
+    }
+
+    async fn close(mut self, answer: Option<Answer<()>>) {
+        self.requests.close();
+        let result = match self.conn.take() {
+            Some(conn) => conn.close().await.map_err(|error| fault("close", error)),
+            None => Ok(()),
+        };
+        // The lock goes before the answer: who hears of it may open the store again.
+        drop(self);
+        if let Some(answer) = answer {
+            let _ = answer.send(result);
+        }
+    }
+}
+
+async fn set_limit(conn: &mut SqliteConnection, pages: u32) -> Result<(), sqlx::Error> {
+    let limit = format!("PRAGMA max_page_count = {pages}");
+    sqlx::query(AssertSqlSafe(limit)).fetch_all(conn).await.map(drop)
+}
