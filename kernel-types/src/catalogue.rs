@@ -37,7 +37,9 @@ impl Pricing {
             (usage.cache_written, self.cache_write),
             (usage.output, self.output),
         ];
-        let sum: u128 = terms.iter().map(|(tokens, price)| u128::from(tokens.0) * u128::from(*price)).sum();
+        let sum = terms.iter().fold(0u128, |sum, (tokens, price)| {
+            sum.saturating_add(u128::from(tokens.0) * u128::from(*price))
+        });
         MicroUsd(u64::try_from(sum.div_ceil(1_000_000)).unwrap_or(u64::MAX))
     }
 

@@ -131,6 +131,7 @@ pub struct PageView {
 
 /// One event of a process.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "an event is made, written and dropped; none is kept")]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
