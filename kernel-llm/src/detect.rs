@@ -75,7 +75,7 @@ struct Entry {
 async fn probe_port(port: u16) -> Option<(String, String)> {
     let base = format!("http://127.0.0.1:{port}/v1");
     let limits = Limits { connect: PROBE_TIMEOUT, idle: PROBE_TIMEOUT, ..Limits::default() };
-    let endpoint = Endpoint::new(&base, None, Header::Bearer, &[], limits).ok()?;
+    let endpoint = Endpoint::new(&base, "", None, Header::Bearer, &[], limits).ok()?;
     let body = timeout(PROBE_TIMEOUT, endpoint.fetch("/models", MAX_LIST)).await.ok()?.ok()?;
     let list: List = serde_json::from_slice(&body).ok()?;
     Some((base, list.data.into_iter().next()?.id))

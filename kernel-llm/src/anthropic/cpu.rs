@@ -59,7 +59,8 @@ impl Anthropic {
         let base = config.base_url.trim_end_matches('/');
         let base = base.strip_suffix("/v1").unwrap_or(base);
         let version = [("anthropic-version", "2023-06-01")];
-        let endpoint = Endpoint::new(base, config.key, Header::Named("x-api-key"), &version, config.limits)?;
+        let endpoint =
+            Endpoint::new(base, "", config.key, Header::Named("x-api-key"), &version, config.limits)?;
         Ok(Self { endpoint, models: config.models, slots: config.slots.max(1) })
     }
 

@@ -49,7 +49,7 @@ pub struct Subject<C> {
     /// How long one call may take.
     pub patience: Duration,
     /// Kept until the law has ended: the server behind the Cpu, for example.
-    pub guard: Option<Box<dyn Any + Send>>,
+    pub guard: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl<C: Cpu> Subject<C> {

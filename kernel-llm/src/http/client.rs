@@ -60,17 +60,20 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint at `base`, which may hold a path and must not hold a user or password.
+    /// An endpoint at `base`, which must not hold a user or password; `path` is added to an address without one.
     pub(crate) fn new(
         base: &str,
+        path: &str,
         key: Option<ApiKey>,
         header: Header,
         fixed: &[(&'static str, &'static str)],
         limits: Limits,
     ) -> Result<Self, CpuError> {
         let refuse = |message: String| CpuError::new(CpuErrorKind::InvalidRequest, "base URL", message);
-        let base = Url::parse(base.trim().trim_end_matches('/'))
-            .map_err(|error| refuse(format!("not a URL: {error}")))?;
+        let mut base = Url::parse(base.trim()).map_err(|error| refuse(format!("not a URL: {error}")))?;
+        if base.path() == "/" {
+            base.set_path(path);
+        }
         if !base.username().is_empty() || base.password().is_some() {
             return Err(refuse("must not hold a user or password; set the key instead".to_owned()));
         }

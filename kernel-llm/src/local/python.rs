@@ -91,13 +91,9 @@ pub(super) fn spawn(
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn()?;
-    let sent = child
-        .stdin
-        .as_mut()
-        .map_or(Ok(()), |input| io::Write::write_all(input, format!("{config}\n").as_bytes()));
-    if let Err(error) = sent {
-        stop(&mut child);
-        return Err(error);
+    if let Some(input) = child.stdin.as_mut() {
+        // Fails only if the child has ended already, which its status then explains.
+        let _ = io::Write::write_all(input, format!("{config}\n").as_bytes());
     }
     Ok(child)
 }
@@ -109,10 +105,11 @@ pub(super) fn stop(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// The last lines of a log, for an error message.
+/// What a log says at its end, for an error message: its last line marked as an error, else its last lines.
 pub(super) fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]);
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(8192)..]);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(3)..].join("; ")
+    let error = lines.iter().rfind(|line| line.starts_with("ERROR"));
+    error.map_or_else(|| lines[lines.len().saturating_sub(3)..].join("; "), ToString::to_string)
 }

@@ -91,10 +91,8 @@ impl OpenAi {
         let Value::Object(extra) = config.extra.value() else {
             return refuse("the extra fields are not an object");
         };
-        let base = config.base_url.trim().trim_end_matches('/');
-        let has_path = base.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
-        let base = if has_path { base.to_owned() } else { format!("{base}/v1") };
-        let endpoint = Endpoint::new(&base, config.key, Header::Bearer, &[], config.limits)?;
+        let endpoint =
+            Endpoint::new(&config.base_url, "/v1", config.key, Header::Bearer, &[], config.limits)?;
         Ok(Self {
             endpoint,
             models: config.models,

@@ -1,6 +1,8 @@
 //! Integration tests of the Cpus: the laws of the contract on each of them, real and recorded servers, and every fault
 //! that a server can have.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod anthropic_recorded;
 mod broken;
 mod conformance;
