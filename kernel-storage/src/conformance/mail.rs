@@ -192,7 +192,7 @@ pub async fn arrivals_rise_and_are_read_in_pages(fixture: &dyn Fixture) {
         let mail: Vec<_> = (1..=5).map(|n| message(20 + n, round, pid(n % 3))).collect();
         post(&store, &mail).await;
         posted.extend(mail);
-        loop {
+        while seen.len() <= posted.len() {
             let after = seen.last().map_or(Arrival(0), |(arrival, _)| *arrival);
             let page = ok(store.arrivals(after, 3).await);
             assert!(page.len() <= 3, "a page of {}, at most 3 were asked for", page.len());

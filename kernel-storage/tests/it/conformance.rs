@@ -12,7 +12,7 @@ use kernel_storage::{MemoryStore, SqliteStore, Store, store_conformance};
 /// A database in a folder of its own.
 struct Sqlite {
     folder: TempDir,
-    /// Closed in so many words, or dropped as a kernel that stops at once drops it.
+    /// Reopened once more after a close, beside the mere drop of the handle.
     close: bool,
 }
 
@@ -26,7 +26,6 @@ impl Sqlite {
     }
 }
 
-/// Keeps the handle that knows how to close beside the store of the laws.
 #[async_trait]
 impl Fixture for Sqlite {
     async fn open(&self) -> Arc<dyn Store> {
