@@ -59,6 +59,16 @@ pub(super) async fn ensure(
     Ok(Installed { packages: root.join(SERVER.folder), model })
 }
 
+impl LocalConfig {
+    /// What `Local::start` would fetch first; `None` if everything is there. Fetches and starts nothing.
+    #[must_use]
+    pub fn missing(&self) -> Option<InstallPlan> {
+        let root = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
+        let missing = missing(self, &root);
+        (!missing.is_empty()).then(|| plan(&missing, &root))
+    }
+}
+
 fn missing(config: &LocalConfig, root: &Path) -> Vec<&'static Package> {
     let needed: &[&Package] =
         if config.model == LocalModel::SmolLm2 { &[&SERVER, &MODEL] } else { &[&SERVER] };

@@ -134,6 +134,14 @@ impl SqliteStore {
         self.ask("limit", |answer| Request::Limit(pages, answer)).await
     }
 
+    /// The version of SQLite that is linked in, such as `3.51.0`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn sqlite_version(&self) -> Result<String, StoreError> {
+        self.shared.reader.version().await
+    }
+
     async fn write(
         &self,
         operation: &'static str,

@@ -28,6 +28,11 @@ impl Reader {
         self.pool.close().await;
     }
 
+    pub(super) async fn version(&self) -> Result<String, StoreError> {
+        let version = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&self.pool).await;
+        version.map_err(|error| fault("read", error))
+    }
+
     pub(super) async fn agent(&self, pid: Pid) -> Result<Option<AgentRow>, StoreError> {
         let sql = format!("SELECT {AGENT} FROM agent WHERE pid = ?");
         Ok(self.rows(query(sql).bind(bytes(pid)), row::agent).await?.pop())
