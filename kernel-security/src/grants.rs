@@ -54,13 +54,9 @@ const fn needs_no_grant(number: SyscallNo) -> bool {
     )
 }
 
-/// Calls that act on a process of the caller's choice.
+/// Calls that act on a process of the caller's choice. `wait` is none of them: it only ever finds own children.
 const fn is_aimed(call: &Call) -> bool {
-    match call {
-        Call::Signal { .. } | Call::Send(_) | Call::SetPriority { .. } => true,
-        Call::Wait(args) => args.pid.is_some(),
-        _ => false,
-    }
+    matches!(call, Call::Signal { .. } | Call::Send(_) | Call::SetPriority { .. })
 }
 
 /// How far a grant of `peers` reaches, 0 being nowhere.

@@ -29,9 +29,10 @@ pub struct Request<'a> {
     pub call: &'a Call,
     /// For `tool_call`: the tool as registered; `None` if there is none of that name, which is refused.
     pub tool: Option<&'a ToolSpec>,
-    /// Paths the call reads, beside those in the arguments that the tool declares as paths it reads.
+    /// Paths the call reads, beside those in the arguments that the tool declares as paths it reads, which are looked up
+    /// here (absent ones by their default in the tool's schema).
     pub reads: &'a [String],
-    /// Paths the call writes, beside those in the arguments that the tool declares as paths it writes.
+    /// Paths the call writes, likewise.
     pub writes: &'a [String],
     /// For `infer`: the model that will answer; without, the one the call names.
     pub model: Option<&'a str>,
@@ -58,9 +59,12 @@ impl<'a> ToolUse<'a> {
     /// The tool call of `request`, if it is one; an error if its arguments are no object.
     pub(crate) fn of(request: &Request<'a>) -> Result<Option<Self>, String> {
         let Call::ToolCall(call) = request.call else { return Ok(None) };
-        let Value::Object(args) = call.args.value() else {
+        let Value::Object(mut args) = call.args.value() else {
             return Err(format!("the arguments of tool {} are not an object", call.tool));
         };
+        if let Some(spec) = request.tool {
+            fill_in_paths(&mut args, spec);
+        }
         Ok(Some(Self { name: &call.tool, spec: request.tool, args }))
     }
 
@@ -91,16 +95,14 @@ impl<'a> ToolUse<'a> {
         forms
     }
 
-    /// The paths in the arguments `names`. An absent one counts as the whole workspace, which is what tools take it for.
-    /// The error is the name of an argument that holds something else than a path or a list of paths.
+    /// The paths in the arguments `names`. The error is the name of an argument that holds something else than a path or a
+    /// list of paths.
     pub(crate) fn paths(&self, names: &[String]) -> Result<Vec<String>, String> {
         let mut paths = Vec::new();
         for name in names {
-            match self.args.get(name) {
-                None | Some(Value::Null) => paths.push(".".to_owned()),
-                Some(value) => {
-                    paths.extend(paths_of(value).ok_or_else(|| name.clone())?.iter().map(|&p| p.to_owned()));
-                }
+            if let Some(value) = self.args.get(name) {
+                paths
+                    .extend(paths_of(value).ok_or_else(|| name.clone())?.iter().map(|&path| path.to_owned()));
             }
         }
         Ok(paths)
@@ -108,6 +110,22 @@ impl<'a> ToolUse<'a> {
 
     fn is_path(&self, name: &str) -> bool {
         self.spec.is_some_and(|spec| spec.reads.iter().chain(&spec.writes).any(|path| path == name))
+    }
+}
+
+/// Puts the defaults of the tool's schema in the place of absent paths: what the tool will take them for is decided about,
+/// not that they are absent. An absent path without a default names nothing.
+fn fill_in_paths(args: &mut Map<String, Value>, spec: &ToolSpec) {
+    let mut schema = None;
+    for name in spec.reads.iter().chain(&spec.writes) {
+        if !args.contains_key(name) {
+            let schema = schema.get_or_insert_with(|| spec.input.value());
+            let default =
+                schema.get("properties").and_then(|all| all.get(name)).and_then(|one| one.get("default"));
+            if let Some(default) = default {
+                args.insert(name.clone(), default.clone());
+            }
+        }
     }
 }
 

@@ -31,8 +31,18 @@ pub(crate) struct Walked {
 /// The last step of a process, by which its row is checked.
 struct LastStep {
     number: u64,
-    /// Image and epoch; `None` if the body cannot be read.
-    said: Option<(Hash, u64)>,
+    /// Its event as JSON, read at the end only; `None` if the body cannot be had.
+    body: Option<Vec<u8>>,
+}
+
+impl LastStep {
+    /// Image and epoch that it says.
+    fn said(&self) -> Option<(Hash, u64)> {
+        match serde_json::from_slice(self.body.as_ref()?) {
+            Ok(Event::Step { image, epoch, .. }) => Some((image, epoch)),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) struct ChainWalk<'a> {
@@ -76,8 +86,9 @@ impl<'a> ChainWalk<'a> {
         if seal_row(row) != row.seal {
             self.agent(Fault::Seal, "the row does not match its seal".to_owned());
         }
-        if let Some(LastStep { number, said }) = self.last_step.take() {
-            match said {
+        if let Some(step) = self.last_step.take() {
+            let number = step.number;
+            match step.said() {
                 None => {
                     self.agent(
                         Fault::Image,
@@ -131,11 +142,7 @@ impl<'a> ChainWalk<'a> {
         let number = record.number;
         match EventKind::from_number(record.kind) {
             Some(EventKind::Step) => {
-                let said = match read.map(serde_json::from_slice::<Event>) {
-                    Some(Ok(Event::Step { image, epoch, .. })) => Some((image, epoch)),
-                    _ => None,
-                };
-                self.last_step = Some(LastStep { number, said });
+                self.last_step = Some(LastStep { number, body: read.map(<[u8]>::to_vec) });
             }
             Some(EventKind::Outcome) => {
                 if let Some(Ok(event)) = read.map(serde_json::from_slice::<Event>) {

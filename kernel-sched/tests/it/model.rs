@@ -197,7 +197,7 @@ fn check(mut scheduler: impl Scheduler, pick: Pick, ops: &[Op]) -> Result<(), Te
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn fifo_agrees_with_its_model(ops in prop::collection::vec(op(), 1..400)) {

@@ -139,7 +139,7 @@ fn the_least_urgent_waits_no_longer_than_its_bound() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Any mix of levels, lengths of calls, slots, aging, pauses and newcomers.
     #[test]

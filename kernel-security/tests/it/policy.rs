@@ -140,7 +140,6 @@ fn peers_are_reached_as_far_as_granted() {
     let aimed = [
         Call::Signal { pid: pid(), signal: Signal::Kill },
         Call::Send(SendArgs { to: pid(), body: String::new() }),
-        Call::Wait(WaitArgs { pid: Some(pid()), timeout: None }),
         Call::SetPriority { pid: pid(), priority: Priority::default() },
     ];
     let cases = [
@@ -167,6 +166,13 @@ fn peers_are_reached_as_far_as_granted() {
             }
         }
     }
+}
+
+#[test]
+fn waiting_for_a_child_needs_no_peer() {
+    let call = Call::Wait(WaitArgs { pid: Some(pid()), timeout: None });
+    assert_eq!(by_capabilities(&calls(&["wait"]), &Request::new(&call)), Decision::Allow);
+    assert_eq!(by_capabilities(&calls(&[]), &Request::new(&call)), denied("call:wait"));
 }
 
 #[test]
@@ -232,9 +238,30 @@ fn paths_are_checked_however_they_are_written() {
     check(r#"{"path":"docs-private/a"}"#, denied("read:docs-private/a"));
     check(r#"{"path":{"docs":1}}"#, denied("read:(argument path is not a path)"));
     check(r#"{"path":["docs",1]}"#, denied("read:(argument path is not a path)"));
-    // An absent path is the whole workspace.
-    check("{}", denied("read:."));
-    check(r#"{"path":null}"#, denied("read:."));
+    check(r#"{"path":null}"#, denied("read:(argument path is not a path)"));
+}
+
+#[test]
+fn an_absent_path_is_the_default_of_the_schema() {
+    let with_default = |default: &str| {
+        let input = format!(r#"{{"properties":{{"path":{{"type":"string"{default}}}}}}}"#);
+        ToolSpec { input: JsonText::parse(&input).expect("valid"), ..spec("list", &["path"], &[]) }
+    };
+    let narrow = Capabilities { read: list(&["docs"]), ..tools(vec![grant("list", &[], Effect::Allow)]) };
+    let call = tool_call("list", "{}");
+    let check = |default: &str, expected: Decision| {
+        let tool = with_default(default);
+        assert_eq!(by_capabilities(&narrow, &Request { tool: Some(&tool), ..Request::new(&call) }), expected);
+    };
+    check(r#","default":".""#, denied("read:."));
+    check(r#","default":"docs/a""#, Decision::Allow);
+    check("", Decision::Allow);
+
+    // Nor does leaving it out get around a rule.
+    let tool = with_default(r#","default":".""#);
+    let policy = Policy::parse("[[rule]]\neffect = 'deny'\nargs = { path = '.' }").expect("valid");
+    let request = Request { tool: Some(&tool), ..Request::new(&call) };
+    assert_eq!(decide(&policy, &Capabilities::all(), &request), denied("rule:1"));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A small synthetic store to be audited and tampered with.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -86,8 +85,10 @@ impl AuditSource for Source {
 
     async fn bodies(&self, addresses: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, AuditError> {
         Ok(self.read(|tables| {
-            let blobs: BTreeMap<BlobHash, Arc<[u8]>> = tables.blobs.iter().cloned().collect();
-            addresses.iter().map(|address| blobs.get(address).cloned()).collect()
+            let body = |address| {
+                tables.blobs.iter().find(|(hash, _)| hash == address).map(|(_, bytes)| bytes.clone())
+            };
+            addresses.iter().map(body).collect()
         }))
     }
 }

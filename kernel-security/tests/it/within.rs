@@ -199,7 +199,7 @@ fn no_descendant_can_do_what_an_ancestor_cannot() {
     ]
     .map(|text| Policy::parse(text).expect("valid"));
     let (mut generations, mut allowed) = (0, 0);
-    for seed in 0..3000 {
+    for seed in 0..1500 {
         let mut draw = Draw(StdRng::seed_from_u64(seed));
         let mut line = vec![draw.capabilities()];
         for _ in 0..12 {
@@ -236,13 +236,13 @@ fn no_descendant_can_do_what_an_ancestor_cannot() {
             }
         }
     }
-    assert!(generations > 5000 && allowed > 10_000, "too little was tried: {generations}, {allowed}");
+    assert!(generations > 2500 && allowed > 5000, "too little was tried: {generations}, {allowed}");
 }
 
 #[test]
 fn being_within_is_transitive() {
     let mut tried = 0;
-    for seed in 0..20_000 {
+    for seed in 0..8_000 {
         let mut draw = Draw(StdRng::seed_from_u64(seed));
         let parent = draw.capabilities();
         let child = draw.child(&parent);
@@ -256,5 +256,5 @@ fn being_within_is_transitive() {
             );
         }
     }
-    assert!(tried > 1000, "too little was tried: {tried}");
+    assert!(tried > 400, "too little was tried: {tried}");
 }
