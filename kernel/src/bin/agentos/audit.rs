@@ -1,0 +1,57 @@
+//! `agentos audit verify`.
+
+use kernel::StoreAudit;
+use kernel_security::{Finding, Report};
+use serde_json::json;
+
+use crate::args::{Global, VerifyArgs};
+use crate::data;
+use crate::failure::{Exit, Failure};
+use crate::format::counted;
+use crate::output;
+use crate::ui::Ui;
+
+pub(crate) async fn verify(global: &Global, args: &VerifyArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let (store, only) = match &args.pid {
+        Some(pid) => {
+            let (store, row) = data::attach_for(global, pid).await?;
+            (Some(store), Some(row.pid))
+        }
+        None => (data::attach(global).await?, None),
+    };
+    let mut report = Report::default();
+    if let Some(store) = store {
+        let progress = |report: &Report| {
+            if ui.is_terminal() {
+                ui.busy(format!("checked {}, {}", counted(report.records, "record"), counted(report.blobs, "blob")));
+            }
+        };
+        let verified = kernel_security::verify(&StoreAudit(&store), &progress).await;
+        report = verified.map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
+        ui.quiet();
+    }
+    // A body may be shared: what is wrong with one concerns everyone.
+    let concerns = |finding: &Finding| only.is_none() || finding.pid.is_none() || finding.pid == only;
+    report.findings.retain(concerns);
+    let clean = report.is_clean();
+    if ui.json {
+        let mut object = json!({ "clean": clean, "report": report });
+        if let Some(pid) = only {
+            object["pid"] = json!(pid);
+        }
+        output::line(&object.to_string())?;
+    } else {
+        for finding in &report.findings {
+            output::line(&finding.to_string())?;
+        }
+        let checked = format!(
+            "{}, {}, {} checked",
+            counted(report.agents, "agent"),
+            counted(report.records, "record"),
+            counted(report.blobs, "blob")
+        );
+        let verdict = if clean { "all is well".to_owned() } else { counted(report.findings.len() as u64, "finding") };
+        output::line(&format!("{checked}: {verdict}"))?;
+    }
+    Ok(if clean { Exit::Ok } else { Exit::BadInput })
+}

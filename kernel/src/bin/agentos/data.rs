@@ -1,0 +1,83 @@
+//! The data directory: the database, the local model. And processes by the beginning of their pid.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::base_strategy::{BaseStrategy, choose_base_strategy};
+use kernel_storage::{Journal, SqliteStore};
+use kernel_types::{AgentRow, Pid};
+
+use crate::args::Global;
+use crate::failure::{Exit, Failure};
+
+/// Rows read at a time.
+const PAGE: usize = 1024;
+
+/// The data directory: the flag, else the variable, else `agentos` among the user's data.
+pub(crate) fn folder(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(folder) = &global.data_dir {
+        return Ok(folder.clone());
+    }
+    let user = choose_base_strategy().map_err(|error| {
+        Failure::new(Exit::Config, format!("no data directory: {error}")).hint("name one with --data-dir")
+    })?;
+    Ok(user.data_dir().join("agentos"))
+}
+
+pub(crate) fn database(folder: &Path) -> PathBuf {
+    folder.join("agentos.db")
+}
+
+/// Opens the store for a kernel: alone.
+pub(crate) async fn open(global: &Global) -> Result<(PathBuf, SqliteStore), Failure> {
+    let folder = folder(global)?;
+    let store = SqliteStore::open(database(&folder)).await?;
+    Ok((folder, store))
+}
+
+/// Opens the store beside a kernel that may be running; `None` if there is none yet.
+pub(crate) async fn attach(global: &Global) -> Result<Option<SqliteStore>, Failure> {
+    let path = database(&folder(global)?);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(SqliteStore::attach(path).await?))
+}
+
+/// Opens the store to work on a process in it.
+pub(crate) async fn attach_for(global: &Global, pid: &str) -> Result<(SqliteStore, AgentRow), Failure> {
+    let Some(store) = attach(global).await? else { return Err(unknown(pid)) };
+    let row = find(&store, pid).await?;
+    Ok((store, row))
+}
+
+/// All processes, or all that live, by pid.
+pub(crate) async fn processes(store: &SqliteStore, live: bool) -> Result<Vec<AgentRow>, Failure> {
+    let mut rows: Vec<AgentRow> = Vec::new();
+    loop {
+        let page = store.agents(rows.last().map(|row| row.pid), live, PAGE).await?;
+        if page.is_empty() {
+            return Ok(rows);
+        }
+        rows.extend(page);
+    }
+}
+
+/// The process whose pid begins so.
+pub(crate) async fn find(store: &SqliteStore, pid: &str) -> Result<AgentRow, Failure> {
+    if let Ok(whole) = pid.parse::<Pid>() {
+        return store.agent(whole).await?.ok_or_else(|| unknown(pid));
+    }
+    let wanted = pid.to_ascii_lowercase();
+    let mut found: Vec<AgentRow> = processes(store, false).await?;
+    found.retain(|row| !wanted.is_empty() && row.pid.to_string().starts_with(&wanted));
+    match found.len() {
+        0 => Err(unknown(pid)),
+        1 => Ok(found.remove(0)),
+        many => Err(Failure::new(Exit::BadInput, format!("{many} processes have a pid that begins with {pid:?}"))
+            .hint("give more of it; `agentos ps --all` lists them")),
+    }
+}
+
+fn unknown(pid: &str) -> Failure {
+    Failure::new(Exit::BadInput, format!("no process {pid:?}")).hint("`agentos ps --all` lists them")
+}

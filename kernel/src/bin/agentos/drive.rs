@@ -1,0 +1,192 @@
+//! Runs one process on an assembled kernel, shows what it does, and stops it when asked to.
+
+use std::time::{Duration, Instant};
+
+use kernel::{Kernel, KernelBuilder, Until};
+use kernel_storage::SqliteStore;
+use kernel_tools::{Calculator, Workspace, files_read, files_write};
+use kernel_types::{Answer, Call, Event, ExitStatus, Pid, ProcessState, Record, Signal, SyscallNo, Tokens, ToolResult};
+use serde::Deserialize;
+
+use crate::failure::{Exit, Failure};
+use crate::format::{clipped, count, counted};
+use crate::journal::Follower;
+use crate::model::{Chosen, Watched};
+use crate::printer::{self, Printer};
+use crate::signals::Interrupts;
+use crate::ui::Ui;
+
+/// How often progress is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Characters of arguments that are shown.
+const SHOWN: usize = 60;
+
+/// A kernel with one process to run.
+pub(crate) struct Machine {
+    pub(crate) kernel: Kernel,
+    pub(crate) store: SqliteStore,
+    pub(crate) cpu: Watched,
+    pub(crate) printer: Printer,
+    pub(crate) started: Instant,
+}
+
+/// Opens the folder that an agent is to work in.
+pub(crate) fn workspace(path: &std::path::Path) -> Result<Workspace, Failure> {
+    use kernel_tools::ToolErrorKind;
+    Workspace::open(path).map_err(|error| {
+        let exit = match error.kind() {
+            ToolErrorKind::NotFound | ToolErrorKind::InvalidArguments => Exit::BadInput,
+            ToolErrorKind::Denied => Exit::Denied,
+            _ => Exit::Io,
+        };
+        Failure::new(exit, error.to_string()).hint("name an existing folder with --workspace")
+    })
+}
+
+/// Assembles the kernel: store, model, tools.
+pub(crate) async fn assemble(
+    store: SqliteStore,
+    chosen: &Chosen,
+    workspace: Option<&Workspace>,
+    write: bool,
+    ui: &Ui,
+) -> Result<Machine, Failure> {
+    // Without tools every text is the answer; with tools it may be followed by calls, which only a person can tell apart.
+    let live = !ui.json && (!chosen.info.native_tools || std::io::IsTerminal::is_terminal(&std::io::stdout()));
+    let (deltas, printer) = printer::printer(ui.bar(), live);
+    let mut builder: KernelBuilder = Kernel::builder()
+        .store(store.clone())
+        .cpu(chosen.cpu.clone())
+        .model(&chosen.info.name)
+        .deltas(deltas)
+        .driver(Calculator::new());
+    if let Some(workspace) = workspace {
+        for driver in files_read(workspace) {
+            builder = builder.driver(driver);
+        }
+        if write {
+            builder = builder.driver(files_write(workspace));
+        }
+    }
+    let kernel = builder.build().await?;
+    Ok(Machine { kernel, store, cpu: chosen.cpu.clone(), printer, started: Instant::now() })
+}
+
+impl Machine {
+    /// Runs the process until it ends, is suspended or has nothing to wait for. An interrupt stops it; a second one ends
+    /// the program at once.
+    pub(crate) async fn run(&self, pid: Pid, after: u64, interrupts: &mut Interrupts, ui: &Ui) -> Result<(), Failure> {
+        let mut progress = Progress::new(Follower::after(self.store.clone(), pid, after));
+        let run = self.kernel.run_until(Until::Idle);
+        let mut run = std::pin::pin!(run);
+        let mut ticks = tokio::time::interval(TICK);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                ended = &mut run => {
+                    ended?;
+                    break;
+                }
+                () = interrupts.next() => {
+                    if stopping {
+                        ui.quiet();
+                        ui.note(&resume_line(pid));
+                        std::process::exit(Exit::Interrupted.code().into());
+                    }
+                    stopping = true;
+                    ui.busy("stopping; once more to exit at once");
+                    self.kernel.signal(pid, Signal::Stop).await?;
+                }
+                _ = ticks.tick() => {
+                    if !stopping {
+                        progress.show(ui).await?;
+                    }
+                }
+            }
+        }
+        progress.show(ui).await?;
+        ui.quiet();
+        Ok(())
+    }
+}
+
+/// How to go on.
+pub(crate) fn resume_line(pid: Pid) -> String {
+    format!("go on with: agentos resume {pid}")
+}
+
+/// Says what a process is at, from its journal.
+struct Progress {
+    follower: Follower,
+    files: u64,
+    pages: u64,
+}
+
+impl Progress {
+    const fn new(follower: Follower) -> Self {
+        Self { follower, files: 0, pages: 0 }
+    }
+
+    async fn show(&mut self, ui: &Ui) -> Result<(), Failure> {
+        for (record, event) in self.follower.next().await? {
+            if let Some(event) = event {
+                self.event(&record, &event, ui);
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, record: &Record, event: &Event, ui: &Ui) {
+        match event {
+            Event::Intent { call: Call::ToolCall(args), .. } if args.tool == "import_dir" => {
+                if self.pages == 0 {
+                    ui.busy("reading the workspace");
+                }
+            }
+            Event::Intent { call: Call::ToolCall(args), decision, .. } => {
+                let refused = if decision.is_allow() { "" } else { " (refused)" };
+                ui.note(&format!("tool: {}{refused}", clipped(&format!("{} {}", args.tool, args.args), SHOWN)));
+            }
+            Event::Intent { call: Call::Put { name, .. }, .. } if name == "import" => {
+                let (files, pages) = (counted(self.files, "file"), counted(self.pages, "page"));
+                ui.note(&format!("imported: {files}, {pages}"));
+            }
+            Event::Intent { no: SyscallNo::Infer, view: Some(view), .. } => {
+                let tokens = count(view.tokens.0);
+                ui.busy(format!("thinking: {tokens} tokens to {}", view.model));
+            }
+            Event::Outcome { result: Ok(Answer::Tool(tool)), .. } => self.imported(tool, ui),
+            Event::Outcome { result: Ok(Answer::Recalled(hits)), .. } => {
+                let tokens: Tokens = hits.iter().map(|hit| hit.tokens).sum();
+                ui.note(&format!("recalled: {}, {} tokens", counted(hits.len() as u64, "page"), count(tokens.0)));
+            }
+            Event::Outcome { result: Err(error), .. } => {
+                let step = record.step;
+                ui.note(&format!("step {step}: {}", clipped(&error.message, 3 * SHOWN)));
+            }
+            _ => {}
+        }
+    }
+
+    fn imported(&mut self, tool: &ToolResult, ui: &Ui) {
+        #[derive(Deserialize)]
+        struct Imported {
+            pages: Vec<serde_json::Value>,
+            files: u64,
+        }
+        let Ok(imported) = tool.data.read::<Imported>() else { return };
+        self.files += imported.files;
+        self.pages += imported.pages.len() as u64;
+        if ui.is_terminal() {
+            ui.busy(format!("reading the workspace: {}, {}", counted(self.files, "file"), counted(self.pages, "page")));
+        }
+    }
+}
+
+/// The answer of a process that ended well.
+pub(crate) fn answer(state: &ProcessState) -> Option<&str> {
+    match state {
+        ProcessState::Exited(ExitStatus::Ok(answer)) => Some(answer),
+        _ => None,
+    }
+}

@@ -1,0 +1,235 @@
+//! `agentos logs`: the journal of a process, one line an event.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kernel_context::Change;
+use kernel_storage::{Journal, SqliteStore};
+use kernel_types::{
+    Answer, Call, CallResult, Decision, Event, EventKind, ExitStatus, MicroUsd, Millis, PageNo, Pid, Record, Reservation,
+    Seq, StepNo, SuspendReason, SyscallNo,
+};
+use serde_json::json;
+
+use crate::args::{Global, LogsArgs};
+use crate::data;
+use crate::failure::{Exit, Failure};
+use crate::format::{clipped, count, counted, pages, span, time};
+use crate::journal::{Follower, changes};
+use crate::output;
+use crate::ui::Ui;
+
+/// How often a followed journal is read.
+const POLL: Duration = Duration::from_millis(200);
+/// Characters of texts and arguments that are shown.
+const SHOWN: usize = 80;
+
+pub(crate) async fn logs(global: &Global, args: &LogsArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let (store, row) = data::attach_for(global, &args.pid).await?;
+    let mut follower = Follower::new(store.clone(), row.pid);
+    let mut log = Log { verbose: ui.verbose, calls: HashMap::new() };
+    loop {
+        let ended = args.follow && has_ended(&store, row.pid).await?;
+        let mut events = follower.next().await?;
+        while !events.is_empty() {
+            for (record, event) in events {
+                let line = if ui.json { Some(object(&record, event.as_ref())) } else { log.line(&record, event.as_ref()) };
+                if let Some(line) = line {
+                    output::line(&line)?;
+                }
+            }
+            events = follower.next().await?;
+        }
+        if !args.follow || ended {
+            return Ok(Exit::Ok);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn has_ended(store: &SqliteStore, pid: Pid) -> Result<bool, Failure> {
+    Ok(store.agent(pid).await?.is_none_or(|row| row.exited))
+}
+
+fn object(record: &Record, event: Option<&Event>) -> String {
+    let object = json!({
+        "pid": record.pid,
+        "number": record.number,
+        "step": record.step,
+        "seq": record.call,
+        "at": time(record.at),
+        "kind": EventKind::from_number(record.kind),
+        "event": event,
+        "hash": record.hash,
+    });
+    object.to_string()
+}
+
+/// Turns records into lines. Remembers calls, so that an outcome says of what.
+struct Log {
+    verbose: bool,
+    calls: HashMap<(StepNo, Option<Seq>), SyscallNo>,
+}
+
+impl Log {
+    /// The line of one record; `None` for what only `--verbose` shows.
+    fn line(&mut self, record: &Record, event: Option<&Event>) -> Option<String> {
+        let (what, text) = match event {
+            None => ("erased".to_owned(), "the body of this record was erased".to_owned()),
+            Some(event) => self.describe(record, event)?,
+        };
+        let place = match record.call {
+            Some(seq) => format!("{}.{seq}", record.step),
+            None => record.step.to_string(),
+        };
+        Some(format!("{}  {place:<6}  {what:<12}  {text}", time(record.at)).trim_end().to_owned())
+    }
+
+    fn describe(&mut self, record: &Record, event: &Event) -> Option<(String, String)> {
+        let word = |word: &str, text: String| Some((word.to_owned(), text));
+        match event {
+            Event::Spawned { spec, .. } => word("spawned", format!("{}: {}", spec.name, clipped(&spec.task, SHOWN))),
+            Event::Intent { call, no, decision, reserved, view, .. } => {
+                self.calls.insert((record.step, record.call), *no);
+                let mut text = format!("{}  {}", decided(decision), arguments(call));
+                if let Some(view) = view {
+                    let (tokens, model) = (count(view.tokens.0), &view.model);
+                    text = format!("{text} {tokens} tokens in {} to {model}", counted(view.resident.len() as u64, "page"));
+                }
+                if self.verbose {
+                    text.push_str(&holds(reserved));
+                }
+                Some((no.name().to_owned(), text))
+            }
+            Event::Outcome { result, cost, took, waited } => {
+                let call = self.calls.remove(&(record.step, record.call));
+                let name = call.map_or("call", SyscallNo::name);
+                Some((name.to_owned(), outcome(result, *cost, *took, *waited)))
+            }
+            Event::Pages { changes: text } => {
+                let text = paged(&changes(text), self.verbose);
+                (!text.is_empty()).then(|| ("pages".to_owned(), text))
+            }
+            Event::Step { image, .. } if self.verbose => word("committed", format!("image {image}")),
+            Event::Step { .. } => None,
+            Event::Attempt { number, charged } => word(
+                "again",
+                format!("attempt {number}; the lost one is charged {} tokens, {}", count(charged.tokens.0), charged.cost),
+            ),
+            Event::Signalled { signal, .. } => word("signal", signal.to_string()),
+            Event::Suspended { reason: SuspendReason::Stopped } => word("suspended", "stopped".to_owned()),
+            Event::Suspended { reason: SuspendReason::Limit(limit) } => word("suspended", format!("limit of {limit}")),
+            Event::Resumed { why } => word("resumed", why.clone()),
+            Event::Recovered { epoch, open } => {
+                word("recovered", format!("by kernel {epoch}, {} in flight", counted(u64::from(*open), "call")))
+            }
+            Event::Exited { status } => word("exited", ended(status)),
+            Event::MailTaken { mail } => word("mail", clipped(&format!("{:?}", mail.body), SHOWN)),
+            _ => word("event", clipped(&format!("{event:?}"), SHOWN)),
+        }
+    }
+}
+
+fn decided(decision: &Decision) -> String {
+    match decision {
+        Decision::Allow => "allow".to_owned(),
+        Decision::Ask { rule } => format!("denied: {rule} asks and nobody is there"),
+        Decision::Deny { missing } => format!("denied: missing {missing}"),
+        Decision::OverQuota { limit, left, needed } => {
+            format!("over quota: needs {} of {limit}, {} left", count(*needed), count(*left))
+        }
+        Decision::Reject { reason } => format!("rejected: {}", clipped(reason, SHOWN)),
+    }
+}
+
+/// What is worth seeing of a call's arguments.
+fn arguments(call: &Call) -> String {
+    match call {
+        Call::ToolCall(args) => clipped(&format!("{} {}", args.tool, args.args), SHOWN),
+        Call::PageAlloc { pages } => counted(pages.len() as u64, "page"),
+        Call::Recall(args) => clipped(&format!("{:?} within {} tokens", args.what, count(args.budget.0)), SHOWN),
+        Call::Put { name, .. } | Call::Get { name } => clipped(name, SHOWN),
+        Call::Sleep { ms } => ms.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn holds(reserved: &Reservation) -> String {
+    if *reserved == Reservation::default() {
+        return String::new();
+    }
+    format!(" (holds {}, {} tokens, {})", counted(reserved.calls, "call"), count(reserved.tokens.0), reserved.cost)
+}
+
+fn outcome(result: &CallResult, cost: MicroUsd, took: Millis, waited: Millis) -> String {
+    let mut text = match result {
+        Err(error) => format!("{:?}: {}", error.kind, clipped(&error.message, 2 * SHOWN)).to_lowercase(),
+        Ok(Answer::Inference(inference)) => {
+            let usage = inference.usage;
+            let estimated = if usage.estimated { ", estimated" } else { "" };
+            format!(
+                "ok     {} tokens in ({} cached), {} out{estimated}, {cost}",
+                count(usage.input.0),
+                count(usage.cached.0),
+                count(usage.output.0)
+            )
+        }
+        Ok(Answer::Tool(tool)) if tool.success => format!("ok     {}", clipped(&tool.text, SHOWN)),
+        Ok(Answer::Tool(tool)) => format!("failed {}", clipped(&tool.text, SHOWN)),
+        Ok(Answer::Pages(numbers)) => format!("ok     {}", pages(numbers)),
+        Ok(Answer::Recalled(hits)) => {
+            let numbers: Vec<PageNo> = hits.iter().map(|hit| hit.page).collect();
+            if numbers.is_empty() { "ok     nothing fits".to_owned() } else { format!("ok     {}", pages(&numbers)) }
+        }
+        Ok(_) => "ok".to_owned(),
+    };
+    if took > Millis::ZERO {
+        text = format!("{text}, {}", span(took));
+    }
+    if waited > Millis::ZERO {
+        text = format!("{text} ({} of them waiting)", span(waited));
+    }
+    text
+}
+
+/// What happened to the page table, in words.
+fn paged(changes: &[Change], verbose: bool) -> String {
+    let mut parts = Vec::new();
+    for change in changes {
+        match change {
+            Change::Allocate(drafts) => parts.push(format!("allocated {}", counted(drafts.len() as u64, "page"))),
+            Change::Evict(numbers) => parts.push(format!("evicted {}", pages(numbers))),
+            Change::Recall(numbers) => parts.push(format!("recalled {}", counted(numbers.len() as u64, "page"))),
+            Change::Pin(page) => parts.push(format!("pinned page {page}")),
+            Change::Unpin(page) => parts.push(format!("unpinned page {page}")),
+            Change::Free(page) => parts.push(format!("freed page {page}")),
+            Change::Calibrate { estimated, reported } if verbose => {
+                parts.push(format!("calibrated: {estimated} tokens estimated, {reported} reported"));
+            }
+            _ => {}
+        }
+    }
+    parts.join(", ")
+}
+
+fn ended(status: &ExitStatus) -> String {
+    match status {
+        ExitStatus::Ok(answer) => format!("ok: {}", clipped(answer, SHOWN)),
+        ExitStatus::Failed(why) => format!("failed: {}", clipped(why, 2 * SHOWN)),
+        ExitStatus::Killed(signal) => format!("killed by {signal}"),
+        ExitStatus::Faulted(how) => format!("faulted: {}", clipped(how, 2 * SHOWN)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evictions_and_recalls_are_said_in_words() {
+        let numbers = |range: std::ops::RangeInclusive<u64>| range.map(PageNo).collect::<Vec<_>>();
+        let changes = [Change::Evict(numbers(17..=42)), Change::Recall(numbers(3..=7)), Change::Rendered(vec![1])];
+        assert_eq!(paged(&changes, false), "evicted pages 17-42, recalled 5 pages");
+        assert_eq!(paged(&[Change::Rendered(vec![1])], false), "");
+    }
+}

@@ -1,0 +1,74 @@
+//! `agentos`: an operating-system kernel for LLM agents on the command line.
+//!
+//! Thin by rule: it reads flags, assembles a kernel, shows what happens. Whatever an agent does passes the library.
+
+#![expect(clippy::print_stderr, reason = "a command line talks to people here")]
+
+mod args;
+mod audit;
+mod cpu;
+mod data;
+mod doctor;
+mod drive;
+mod failure;
+mod format;
+mod journal;
+mod kill;
+mod logs;
+mod model;
+mod output;
+mod printer;
+mod ps;
+mod report;
+mod resume;
+mod run;
+mod setup;
+mod signals;
+mod ui;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::CommandFactory;
+
+use crate::args::{AuditCommand, Cli, Command};
+use crate::failure::{Exit, Failure};
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    let cli = match args::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let ui = Ui::new(&cli.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ui.fail(&Failure::new(Exit::Io, format!("cannot start threads: {error}"))),
+    };
+    let ended = runtime.block_on(execute(&cli, &ui));
+    // What still runs (a probe, a pip that was interrupted) ends with the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
+        Ok(code) => code.into(),
+        Err(failure) => ui.fail(&failure),
+    }
+}
+
+async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Run(args) => run::run(global, args, ui).await,
+        Command::Ps(args) => ps::ps(global, args, ui).await,
+        Command::Logs(args) => logs::logs(global, args, ui).await,
+        Command::Resume(args) => resume::resume(global, args, ui).await,
+        Command::Kill(args) => kill::kill(global, args, ui).await,
+        Command::Audit { command: AuditCommand::Verify(args) } => audit::verify(global, args, ui).await,
+        Command::Doctor => doctor::doctor(global, ui).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "agentos", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+            Ok(Exit::Ok)
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `agentos resume`.
+
+use std::path::Path;
+
+use kernel::{post_mail, process_info};
+use kernel_storage::Journal;
+use kernel_types::{
+    AgentRow, Budget, MailBody, MicroUsd, Pid, ProcessInfo, ProcessState, Signal, Spec, SuspendReason, Tokens,
+};
+
+use crate::args::{Global, LimitArgs, ResumeArgs};
+use crate::cpu::CpuChoice;
+use crate::data;
+use crate::drive;
+use crate::failure::{Exit, Failure};
+use crate::model::{self, Wanted};
+use crate::ps;
+use crate::report::report;
+use crate::signals::Interrupts;
+use crate::ui::Ui;
+
+pub(crate) async fn resume(global: &Global, args: &ResumeArgs, ui: &Ui) -> Result<Exit, Failure> {
+    // Looked at before the store is opened as a kernel's: a wrong pid must not make a data directory.
+    let (attached, row) = data::attach_for(global, &args.pid).await?;
+    attached.close().await?;
+    let pid = row.pid;
+    let (data, store) = data::open(global).await?;
+    // It may have ended while another kernel had the store.
+    let row = store.agent(pid).await?.unwrap_or(row);
+    resumable(&row)?;
+    let unreadable = |what: &str| {
+        Failure::new(Exit::BadInput, format!("process {pid} does not load: {what}"))
+            .hint(format!("run `agentos audit verify {pid}`"))
+    };
+    let info = process_info(&row).map_err(|error| unreadable(&error.to_string()))?;
+    let spec = ps::spec(&store, &row).await?.ok_or_else(|| unreadable("its first record is missing"))?;
+    let more = grant(&info, &args.limits)?;
+    let (wanted, write) = wanted(&spec)?;
+    let folder = spec.labels.get("workspace");
+    let workspace = folder.map(|folder| drive::workspace(Path::new(folder))).transpose()?;
+
+    let mut interrupts = Interrupts::take()?;
+    let chosen = interrupts.unless(model::choose(&wanted, &data, ui)).await?;
+    if more != Budget::default() {
+        post_mail(&store, pid, MailBody::Grant(more)).await?;
+    }
+    if info.state == ProcessState::Suspended(SuspendReason::Stopped) {
+        post_mail(&store, pid, MailBody::Signal(Signal::Cont)).await?;
+    }
+    let machine = drive::assemble(store, &chosen, workspace.as_ref(), write, ui).await?;
+    machine.kernel.resume(pid).await?;
+    ui.quiet();
+    ui.note(&format!("pid {pid}"));
+    machine.run(pid, row.records, &mut interrupts, ui).await?;
+    report(machine, pid, &spec, ui).await
+}
+
+fn resumable(row: &AgentRow) -> Result<(), Failure> {
+    let pid = row.pid;
+    if row.exited {
+        return Err(Failure::new(Exit::BadInput, format!("process {pid} has ended"))
+            .hint(format!("see what it did: agentos logs {pid}")));
+    }
+    // What an agent says of its children must not choose the folder they work in.
+    if row.parent != Pid::INIT {
+        return Err(Failure::new(Exit::BadInput, format!("process {pid} is the child of {}", row.parent))
+            .hint(format!("resume that one: agentos resume {}", row.parent)));
+    }
+    Ok(())
+}
+
+/// What the run's command line said, from the labels it left.
+fn wanted(spec: &Spec) -> Result<(Wanted, bool), Failure> {
+    let label = |name: &str| spec.labels.get(name).map(String::as_str);
+    let cpu = label("cpu").and_then(|cpu| cpu.parse::<CpuChoice>().ok()).ok_or_else(|| {
+        Failure::new(Exit::BadInput, "this process was not started by `agentos run`")
+            .hint("resume it with the program that started it")
+    })?;
+    let wanted = Wanted {
+        cpu,
+        model: label("model").map(str::to_owned),
+        window: spec.window.map(|window| window.0),
+        install: true,
+        threads: label("threads").and_then(|threads| threads.parse().ok()),
+    };
+    Ok((wanted, label("write") == Some("true")))
+}
+
+/// The grant that makes the given limits those of the process.
+fn grant(info: &ProcessInfo, limits: &LimitArgs) -> Result<Budget, Failure> {
+    let raise = |flag: &str, now: Option<u64>, wanted: Option<u64>| match (now, wanted) {
+        (_, None) => Ok(None),
+        (Some(now), Some(wanted)) if wanted >= now => Ok((wanted > now).then(|| wanted - now)),
+        (Some(_), Some(_)) => Err(Failure::new(Exit::Usage, format!("{flag} is below the limit that the process has"))
+            .hint("limits are raised here, in all, not by so much")),
+        (None, Some(_)) => Err(Failure::new(Exit::Usage, format!("the process has no limit that {flag} could raise"))
+            .hint("resume it without")),
+    };
+    let budget = &info.budget;
+    Ok(Budget {
+        tokens: raise("--max-tokens", budget.tokens.map(|limit| limit.0), limits.max_tokens)?.map(Tokens),
+        cost: raise("--max-cost", budget.cost.map(|limit| limit.0), limits.max_cost.map(|cost| cost.0))?.map(MicroUsd),
+        steps: raise("--max-steps", budget.steps, limits.max_steps)?,
+        ..Budget::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel_types::{Millis, Priority, StepNo, Timestamp, Usage};
+
+    use super::*;
+
+    fn check(now: Option<u64>, wanted: Option<u64>, expected: Result<Option<u64>, Exit>) {
+        let info = ProcessInfo {
+            pid: Pid::INIT,
+            parent: Pid::INIT,
+            name: String::new(),
+            program: String::new(),
+            priority: Priority::default(),
+            state: ProcessState::Ready,
+            step: StepNo(1),
+            usage: Usage::default(),
+            budget: Budget { steps: now, ..Budget::default() },
+            spawned_at: Timestamp(0),
+            waited: Millis(0),
+        };
+        let granted = grant(&info, &LimitArgs { max_steps: wanted, ..LimitArgs::default() });
+        assert_eq!(granted.map(|budget| budget.steps).map_err(|failure| failure.exit), expected);
+    }
+
+    #[test]
+    fn a_limit_is_raised_to_a_figure_and_never_lowered() {
+        check(Some(10), None, Ok(None));
+        check(Some(10), Some(15), Ok(Some(5)));
+        check(Some(10), Some(10), Ok(None));
+        check(Some(10), Some(9), Err(Exit::Usage));
+        check(None, Some(9), Err(Exit::Usage));
+    }
+}
