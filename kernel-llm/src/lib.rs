@@ -38,23 +38,21 @@
 //! ```
 //!
 //! A Claude-backed Cpu that tries again what failed for a passing reason:
-#![cfg_attr(
-    feature = "anthropic",
-    doc = "
-```no_run
-use kernel_llm::{Anthropic, AnthropicConfig, ApiKey, Cpu, RetryPolicy, Retrying, model_info};
-
-# #[tokio::main(flavor = \"current_thread\")]
-# async fn main() -> Result<(), kernel_llm::CpuError> {
-let key = ApiKey::from_env(\"ANTHROPIC_API_KEY\");
-let claude = Anthropic::new(AnthropicConfig::new(key, model_info(\"claude-sonnet-4-5\")))?;
-let cpu = Retrying::new(claude, RetryPolicy::default());
-cpu.health().await?;
-# Ok(())
-# }
-```
-"
-)]
+//! ```no_run
+//! # #[cfg(feature = "anthropic")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), kernel_llm::CpuError> {
+//! use kernel_llm::{Anthropic, AnthropicConfig, ApiKey, Cpu, RetryPolicy, Retrying, model_info};
+//!
+//! let key = ApiKey::from_env("ANTHROPIC_API_KEY");
+//! let claude = Anthropic::new(AnthropicConfig::new(key, model_info("claude-sonnet-4-5")))?;
+//! let cpu = Retrying::new(claude, RetryPolicy::default());
+//! cpu.health().await?;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "anthropic"))]
+//! # fn main() {}
+//! ```
 
 #[cfg(feature = "anthropic")]
 mod anthropic;
