@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use kernel_types::{GroupId, PageContent, PageKind, PageNo, Recalled, Tokens};
 
 use crate::admit::{admit, bodies};
-use crate::bm25::{Index, Place as Position};
 use crate::draft::{Draftsman, Drawn};
 use crate::header::measure;
+use crate::index::{Index, Position};
 use crate::table::{Entry, File, Group, Load, Page, Place, Table};
 use crate::victims::Watermarks;
 use crate::{
@@ -407,7 +407,8 @@ impl BatchPager {
         let (id, group) = self.table.group_of(number)?;
         let freed = if group.tool { group.pages.clone() } else { vec![number] };
         let emptied = freed.len() == group.pages.len();
-        let was_shown = group.place == Place::Window || self.is_in_stub(&freed);
+        let place = group.place;
+        let in_stub = self.is_in_stub(&freed);
         for page in &freed {
             self.table.pages.remove(page);
             self.index.remove(*page);
@@ -419,10 +420,11 @@ impl BatchPager {
         } else {
             self.table.groups.entry(id).and_modify(|group| group.pages.retain(|page| *page != number));
         }
-        if was_shown {
-            self.compact();
+        match place {
+            Place::Out if !in_stub => {}
+            Place::Window | Place::Out => self.compact(),
+            Place::Head | Place::Notes => self.load = self.table.load(),
         }
-        self.load = self.table.load();
         Ok(())
     }
 

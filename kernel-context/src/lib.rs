@@ -78,6 +78,7 @@ mod draft;
 mod error;
 mod factory;
 mod header;
+mod index;
 mod manager;
 mod pager;
 mod rank;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kernel_types::PageNo;
 
-use crate::bm25::{Index, Place};
+use crate::index::{Index, Position};
 use crate::terms::{Analyzer, QueryTerm, is_number};
 
 /// The worth of a word on the line below or above, against one on the line itself: sentences wrap.
@@ -83,8 +83,8 @@ pub fn rank_texts(query: &str, texts: &[(&str, &str)]) -> Vec<Ranked> {
             paths.len() - 1
         });
         // Every text is placed below the top: which one holds the title is not known here.
-        let place = Place { file: u32::try_from(file).unwrap_or(u32::MAX), path, first_line: 2 };
-        index.add(PageNo(at as u64), text, Some(place));
+        let position = Position { file: u32::try_from(file).unwrap_or(u32::MAX), path, first_line: 2 };
+        index.add(PageNo(at as u64), text, Some(position));
     }
     let question = Question::new(query);
     let mut ranked: Vec<Ranked> = index
