@@ -1,0 +1,286 @@
+//! A sample of every syscall, and how to see whether it had an effect.
+
+use kernel_context::Change;
+use kernel_types::{
+    Answer, Budget, Call, Event, ExitStatus, InferArgs, MailBody, MemoryQuery, Millis, NewPage, PageKind, PageNo, Pid,
+    Priority, RecallArgs, RecallQuery, ReceiveArgs, SendArgs, Spec, StepNo, SyscallNo, Tokens, ToolMode, WaitArgs,
+};
+
+use super::journal::rows;
+use super::probe::Behaviour;
+use super::rig::{Rig, park, script, tool};
+
+/// What a call changes when it is carried out.
+#[derive(Clone, Copy)]
+pub(super) enum Effect {
+    /// Nothing: it answers.
+    None,
+    /// A process begins.
+    Child,
+    /// A child is reaped.
+    Reaped,
+    /// The caller ends in its own words.
+    Exited,
+    /// A signal reaches the peer.
+    Signalled,
+    /// A message reaches the peer.
+    Sent(Pid),
+    /// A message is taken from the inbox.
+    Taken,
+    /// The page table changes like this.
+    Paged(fn(&Change) -> bool),
+    /// A named value is there.
+    Valued,
+    /// A model is asked.
+    Inferred,
+    /// A tool is called.
+    Called,
+}
+
+/// A call and what must be there before.
+#[derive(Clone)]
+pub(super) struct Sample {
+    setup: Vec<Vec<Call>>,
+    pub(super) call: Call,
+    /// What keeps the process there, where its end would hide the effect.
+    after: Vec<Vec<Call>>,
+    effect: Effect,
+    /// Steps that the setup takes out of the budget for a child.
+    lent: u64,
+    peer: Pid,
+}
+
+const NAME: &str = "mediation";
+const FIRST: PageNo = PageNo(1);
+
+impl Sample {
+    fn new(call: Call, effect: Effect, peer: Pid) -> Self {
+        Self { setup: Vec::new(), call, after: Vec::new(), effect, lent: 0, peer }
+    }
+
+    fn after(self, setup: Call) -> Self {
+        Self { setup: vec![vec![setup]], ..self }
+    }
+
+    pub(super) fn steps(&self) -> Vec<Vec<Call>> {
+        let call = std::iter::once(vec![self.call.clone()]);
+        self.setup.iter().cloned().chain(call).chain(self.after.iter().cloned()).collect()
+    }
+
+    /// The step of the call.
+    pub(super) fn step(&self) -> StepNo {
+        StepNo(self.setup.len() as u64 + 1)
+    }
+
+    /// A budget that ends right before the call's step.
+    pub(super) fn steps_before(&self) -> Budget {
+        Budget { steps: Some(self.setup.len() as u64 + self.lent), ..Budget::default() }
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("{} as {:?}", self.call.number(), self.call)
+    }
+
+    /// The process stays after the call.
+    pub(super) fn parks(&self) -> bool {
+        !self.after.is_empty()
+    }
+
+    /// How often the effect of the call is there to be seen.
+    pub(super) async fn effects(&self, rig: &Rig, pid: Pid) -> usize {
+        let store = rig.store();
+        let unread = async |wanted: fn(&MailBody) -> bool| {
+            let mail = store.inbox(pid).await.expect("the inbox is readable");
+            mail.iter().filter(|mail| wanted(&mail.body)).count()
+        };
+        match self.effect {
+            Effect::None => 0,
+            Effect::Child => {
+                let mut children = 0;
+                for row in rows(&*store).await {
+                    let first = rig.journal(row.pid).await.into_iter().next().map(|entry| entry.event);
+                    children += usize::from(matches!(first, Some(Event::Spawned { parent, .. }) if parent == pid));
+                }
+                children
+            }
+            Effect::Reaped => 1 - unread(|body| matches!(body, MailBody::ChildExit { .. })).await.min(1),
+            Effect::Taken => 1 - unread(|body| matches!(body, MailBody::Message(_))).await.min(1),
+            Effect::Exited => {
+                let journal = rig.journal(pid).await;
+                let ours = |event: &Event| matches!(event, Event::Exited { status } if *status == farewell());
+                journal.iter().filter(|entry| ours(&entry.event)).count()
+            }
+            Effect::Signalled => {
+                let journal = rig.journal(self.peer).await;
+                let signal = |event: &Event| matches!(event, Event::Signalled { from, .. } if *from == pid);
+                journal.iter().filter(|entry| signal(&entry.event)).count()
+            }
+            Effect::Sent(to) => {
+                let mail = store.inbox(to).await.expect("the inbox is readable");
+                mail.iter().filter(|mail| mail.id.sender == pid).count()
+            }
+            Effect::Paged(wanted) => {
+                let mut changes = 0;
+                for entry in rig.journal(pid).await {
+                    if let Event::Pages { changes: json } = entry.event {
+                        let made: Vec<Change> = json.read().expect("page changes are readable");
+                        changes += made.iter().filter(|change| wanted(change)).count();
+                    }
+                }
+                changes
+            }
+            Effect::Valued => {
+                let values = store.values(pid).await.expect("the values are readable");
+                values.iter().filter(|(name, _)| name == NAME).count()
+            }
+            Effect::Inferred => rig.seen.inferences(pid),
+            Effect::Called => rig.seen.tool_calls(pid),
+        }
+    }
+
+    /// How often the effect is there after the call was carried out once.
+    pub(super) const fn expected(&self) -> usize {
+        if matches!(self.effect, Effect::None) { 0 } else { 1 }
+    }
+
+    /// The answer is one that this call gives.
+    pub(super) fn fits(&self, answer: &Answer) -> bool {
+        match (self.call.number(), answer) {
+            (SyscallNo::Probe, Answer::Probe { calls, .. }) => calls.contains(&SyscallNo::Probe),
+            (SyscallNo::Spawn, Answer::Pid(_))
+            | (SyscallNo::Wait, Answer::Exited { .. })
+            | (SyscallNo::ProcessInfo, Answer::Process(_))
+            | (SyscallNo::PageAlloc | SyscallNo::Note, Answer::Pages(_))
+            | (SyscallNo::PageRead, Answer::Page(_))
+            | (SyscallNo::Infer, Answer::Inference(_))
+            | (SyscallNo::ToolCall, Answer::Tool(_))
+            | (SyscallNo::Receive, Answer::Message(_))
+            | (SyscallNo::Get, Answer::Value(Some(_)))
+            | (SyscallNo::Now, Answer::Time(_))
+            | (SyscallNo::Random, Answer::Random(_)) => true,
+            (SyscallNo::List, Answer::Processes(all)) => !all.is_empty(),
+            (SyscallNo::ToolList, Answer::Tools(all)) => !all.is_empty(),
+            (SyscallNo::Recall, Answer::Recalled(pages)) => pages.len() == 1,
+            (
+                SyscallNo::Exit
+                | SyscallNo::Signal
+                | SyscallNo::Sleep
+                | SyscallNo::PagePin
+                | SyscallNo::PageUnpin
+                | SyscallNo::PageFree
+                | SyscallNo::Send
+                | SyscallNo::Put,
+                Answer::Done,
+            ) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What the sample of `exit` ends with.
+fn farewell() -> ExitStatus {
+    ExitStatus::Ok("farewell of the mediation suite".to_owned())
+}
+
+fn page() -> NewPage {
+    NewPage::text(PageKind::User, "a page of the mediation suite")
+}
+
+fn alloc(page: NewPage) -> Call {
+    Call::PageAlloc { pages: vec![page] }
+}
+
+fn put() -> Call {
+    Call::Put { name: NAME.to_owned(), value: Some("1".to_owned()) }
+}
+
+/// An inference by one of the suite's own models.
+pub(super) fn infer(behaviour: Behaviour) -> Call {
+    let model = Some(behaviour.name().to_owned());
+    Call::Infer(InferArgs { model, max_output: Tokens(64), tools: ToolMode::None, ..InferArgs::default() })
+}
+
+/// What an inference needs: a page in the window.
+pub(super) fn window() -> Call {
+    alloc(page())
+}
+
+/// A sample of every call of the table. `peer` is a process of another tree.
+///
+/// # Panics
+/// For a call without one: add it here when it is built.
+pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
+    let plain = |call| Sample::new(call, Effect::None, peer);
+    let acts = |call, effect| Sample::new(call, effect, peer);
+    let topic = || NAME.to_owned();
+    match no {
+        SyscallNo::Probe => plain(Call::Probe),
+        SyscallNo::Spawn => acts(Call::Spawn(Box::new(script(vec![vec![Call::Now]]))), Effect::Child),
+        SyscallNo::Fork => plain(Call::Fork),
+        SyscallNo::Exit => acts(Call::Exit(farewell()), Effect::Exited),
+        SyscallNo::Wait => {
+            let lent = 2;
+            let budget = Budget { steps: Some(lent), ..Budget::default() };
+            let child = Spec { budget, ..script(vec![vec![Call::Now]]) };
+            let wait = acts(Call::Wait(WaitArgs::default()), Effect::Reaped).after(Call::Spawn(Box::new(child)));
+            Sample { after: vec![vec![park()]], lent, ..wait }
+        }
+        SyscallNo::Signal => {
+            acts(Call::Signal { pid: peer, signal: kernel_types::Signal::Cont }, Effect::Signalled)
+        }
+        SyscallNo::Sleep => plain(Call::Sleep { ms: Millis(1) }),
+        SyscallNo::SetPriority => plain(Call::SetPriority { pid: peer, priority: Priority::default() }),
+        SyscallNo::ProcessInfo => plain(Call::ProcessInfo { pid: None }),
+        SyscallNo::List => plain(Call::List),
+        SyscallNo::PageAlloc => {
+            acts(alloc(page()), Effect::Paged(|change| matches!(change, Change::Allocate(_))))
+        }
+        SyscallNo::PageRead => plain(Call::PageRead { page: FIRST }).after(alloc(page())),
+        SyscallNo::PagePin => {
+            let pinned = Effect::Paged(|change| matches!(change, Change::Pin(_)));
+            acts(Call::PagePin { page: FIRST }, pinned).after(alloc(page()))
+        }
+        SyscallNo::PageUnpin => {
+            let unpinned = Effect::Paged(|change| matches!(change, Change::Unpin(_)));
+            acts(Call::PageUnpin { page: FIRST }, unpinned).after(alloc(page().pinned()))
+        }
+        SyscallNo::PageFree => {
+            let freed = Effect::Paged(|change| matches!(change, Change::Free(_)));
+            acts(Call::PageFree { page: FIRST }, freed).after(alloc(page()))
+        }
+        SyscallNo::Recall => {
+            let recalled = Effect::Paged(|change| matches!(change, Change::Recall(_)));
+            let args = RecallArgs { what: RecallQuery::Pages(vec![FIRST]), budget: Tokens(1000) };
+            acts(Call::Recall(args), recalled).after(alloc(NewPage { swapped: true, ..page() }))
+        }
+        SyscallNo::Note => {
+            let noted = Effect::Paged(|change| matches!(change, Change::Allocate(_)));
+            acts(Call::Note { name: topic(), text: "a note".to_owned() }, noted)
+        }
+        SyscallNo::Infer => acts(infer(Behaviour::Answer), Effect::Inferred).after(window()),
+        SyscallNo::ToolList => plain(Call::ToolList),
+        SyscallNo::ToolCall => acts(tool(Behaviour::Answer.name()), Effect::Called),
+        SyscallNo::Send => acts(Call::Send(SendArgs { to: peer, body: "hello".to_owned() }), Effect::Sent(peer)),
+        SyscallNo::Receive => {
+            acts(Call::Receive(ReceiveArgs { from: None, timeout: Some(Millis(10_000)) }), Effect::Taken)
+        }
+        SyscallNo::Publish => plain(Call::Publish { topic: topic(), body: "hello".to_owned() }),
+        SyscallNo::Subscribe => plain(Call::Subscribe { topic: topic() }),
+        SyscallNo::Lock => plain(Call::Lock { name: topic(), timeout: Millis(10) }),
+        SyscallNo::Unlock => plain(Call::Unlock { name: topic() }),
+        SyscallNo::Checkpoint => plain(Call::Checkpoint { name: topic() }),
+        SyscallNo::Restore => plain(Call::Restore { name: topic() }),
+        SyscallNo::Remember => plain(Call::Remember { namespace: topic(), text: "a fact".to_owned() }),
+        SyscallNo::Search => {
+            let query =
+                MemoryQuery { namespace: topic(), text: "fact".to_owned(), limit: 1, since: None, importance: None };
+            plain(Call::Search(query))
+        }
+        SyscallNo::Put => acts(put(), Effect::Valued),
+        SyscallNo::Get => plain(Call::Get { name: topic() }).after(put()),
+        SyscallNo::Now => plain(Call::Now),
+        SyscallNo::Random => plain(Call::Random),
+        SyscallNo::Ask => plain(Call::Ask { question: "may I?".to_owned(), timeout: Millis(10) }),
+        other => panic!("no sample of the syscall {other}: add one to the mediation suite"),
+    }
+}
