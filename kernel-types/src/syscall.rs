@@ -216,11 +216,20 @@ pub struct InferArgs {
     /// How the model is told of tools.
     #[serde(default)]
     pub tools: ToolMode,
+    /// Tools that the process may call but the model is not told of.
+    #[serde(default)]
+    pub without: Vec<String>,
 }
 
 impl Default for InferArgs {
     fn default() -> Self {
-        Self { model: None, max_output: Tokens(512), temperature: None, tools: ToolMode::Native }
+        Self {
+            model: None,
+            max_output: Tokens(512),
+            temperature: None,
+            tools: ToolMode::Native,
+            without: Vec::new(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! it; effects start after their record is durable; each call ends exactly once. See `ARCHITECTURE.md` for the life of
 //! one step.
 
+mod audit;
 mod bodies;
 mod builder;
 mod commit;
@@ -16,18 +17,32 @@ mod image;
 mod kernel;
 mod local;
 mod mail;
+mod mailbox;
+#[cfg(feature = "conformance")]
+pub mod mediation;
 mod parts;
 mod prepare;
 mod process;
+mod profile;
 mod program;
 pub mod programs;
 mod recover;
+mod sources;
 mod tree;
 
+pub use crate::audit::StoreAudit;
 pub use crate::builder::KernelBuilder;
 pub use crate::error::KernelError;
 pub use crate::image::process_info;
 pub use crate::kernel::{Kernel, Until, post_mail};
+pub use crate::mailbox::{MailboxOptions, StoreMailbox, StoreService};
 pub use crate::parts::Limits;
+pub use crate::profile::{Profile, ProfileError};
 pub use crate::program::{Input, Program, ProgramError, ProgramFactory, Saved, Step};
 pub use crate::recover::event_of;
+pub use crate::sources::{Source, Sources, sources};
+
+/// The examples of the README are compiled and run as doctests.
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+struct Readme;

@@ -14,6 +14,7 @@ use crate::core::Core;
 use crate::gate::BUILT;
 use crate::prepare::Fault;
 use crate::process::Process;
+use crate::programs::RECALL_TOOL;
 
 const MAX_PAGES: usize = 4096;
 const MAX_NAME: usize = 256;
@@ -96,7 +97,20 @@ impl Core {
         let granted = |name: &str| {
             process.capabilities.tools.iter().any(|grant| kernel_security::matches(&grant.tool, name))
         };
-        self.parts.registry.specs().iter().filter(|spec| granted(&spec.name)).cloned().collect()
+        self.parts.registry.specs().filter(|spec| granted(&spec.name)).cloned().collect()
+    }
+
+    /// What a model is told of: the visible tools but those left out, and `recall` where the process may recall.
+    pub(crate) fn offered_tools(&self, process: &Process, without: &[String]) -> Vec<ToolSpec> {
+        let mut offered = self.visible_tools(process);
+        let args = RecallArgs { what: RecallQuery::Query(String::new()), budget: Tokens::ZERO };
+        let may_recall = self.decide(process, &Call::Recall(args)).is_allow();
+        if may_recall && !offered.iter().any(|tool| tool.name == RECALL_TOOL) {
+            offered.push(recall_tool());
+            offered.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        offered.retain(|tool| !without.contains(&tool.name));
+        offered
     }
 
     fn page_alloc(&mut self, process: &mut Process, pages: &mut [NewPage]) -> Result<Answer, Paged> {
@@ -192,6 +206,25 @@ impl Core {
     pub(crate) fn info_of(&self, pid: Pid) -> Option<kernel_types::ProcessInfo> {
         let running = self.processes.get(&pid).map(|process| process.image.info(pid, process.parent));
         running.or_else(|| self.exited.get(&pid).cloned())
+    }
+}
+
+/// The syscall `recall` as a tool.
+fn recall_tool() -> ToolSpec {
+    let schema = serde_json::json!({
+        "type": "object",
+        "properties": { "query": { "type": "string", "description": "words to look for" } },
+        "required": ["query"],
+        "additionalProperties": false,
+    });
+    ToolSpec {
+        name: RECALL_TOOL.to_owned(),
+        description: "Brings pages that are swapped out back into view: those that fit the query best.".to_owned(),
+        input: schema.into(),
+        recovery: kernel_types::Recovery::Reread,
+        timeout: kernel_types::Millis(1000),
+        reads: Vec::new(),
+        writes: Vec::new(),
     }
 }
 

@@ -330,7 +330,7 @@ impl Core {
         })?;
         let rendered = self.with_pager(process, |pager, swap, _| pager.render(swap))?;
         let tools = match args.tools {
-            ToolMode::Native if model.native_tools => self.visible_tools(process),
+            ToolMode::Native if model.native_tools => self.offered_tools(process, &args.without),
             _ => Vec::new(),
         };
         let tool_text: usize =

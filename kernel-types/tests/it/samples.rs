@@ -106,6 +106,7 @@ pub(crate) fn calls() -> Vec<Call> {
             max_output: Tokens(1),
             temperature: Some(700),
             tools: ToolMode::None,
+            without: vec!["t".to_owned()],
         }),
         Call::ToolList,
         Call::ToolCall(ToolCallArgs {

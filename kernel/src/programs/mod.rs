@@ -3,5 +3,6 @@
 mod react;
 mod script;
 
+pub(crate) use react::RECALL_TOOL;
 pub use react::ReactFactory;
 pub use script::{OnError, Script, ScriptFactory, ScriptStep};

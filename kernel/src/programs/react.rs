@@ -18,6 +18,9 @@ const PATIENCE: u32 = 4;
 /// Skipped files that are remembered by name.
 const MAX_SKIPS: usize = 100;
 
+/// Reads the workspace; for the program, not for the model.
+const IMPORT_TOOL: &str = "import_dir";
+
 /// The name under which the tool that recalls pages is offered to models.
 pub(crate) const RECALL_TOOL: &str = "recall";
 
@@ -186,7 +189,7 @@ impl React {
             Some(cursor) => serde_json::json!({ "path": self.args.path, "cursor": cursor }),
             None => serde_json::json!({ "path": self.args.path }),
         };
-        Call::ToolCall(ToolCallArgs { tool: "import_dir".to_owned(), args: args.into(), timeout: None })
+        Call::ToolCall(ToolCallArgs { tool: IMPORT_TOOL.to_owned(), args: args.into(), timeout: None })
     }
 
     fn imported(&mut self, replies: Vec<Reply>) -> Step {
@@ -248,6 +251,7 @@ impl React {
         calls.push(Call::Infer(InferArgs {
             max_output: Tokens(self.args.max_output),
             tools: self.args.tools,
+            without: vec![IMPORT_TOOL.to_owned()],
             ..InferArgs::default()
         }));
         self.phase = Phase::Thinking;

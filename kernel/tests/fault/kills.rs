@@ -1,0 +1,120 @@
+//! A worker with a model and two tools, killed while it prepares, commits, starts and takes outcomes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kernel_types::{Decision, ErrorKind, Event, ExitStatus, SyscallNo};
+
+use crate::family::{Random, Started, kills, left, seed};
+use crate::marks::{Marks, Phase};
+use crate::work::{Counters, distinct};
+
+const ROUNDS: u32 = 40;
+
+#[tokio::test]
+async fn killed_at_any_moment_nothing_acknowledged_is_lost_and_no_unsafe_call_happens_twice() {
+    let wanted = kills(50, 500);
+    let mut random = Random(seed());
+    let mut hits: BTreeMap<String, u64> = BTreeMap::new();
+    let mut interrupted = 0;
+    while hits.values().sum::<u64>() < wanted {
+        let folder = tempfile::tempdir().expect("a folder");
+        let scenario = format!("worker {ROUNDS}");
+        let left_to_do = wanted - hits.values().sum::<u64>();
+        kill_until(folder.path(), &scenario, &mut random, &mut hits, left_to_do.min(25));
+        interrupted += check(folder.path()).await;
+    }
+    println!("kills by phase: {hits:?}; calls reported interrupted: {interrupted}");
+    for phase in Phase::ALL {
+        assert!(hits.contains_key(&format!("{phase:?}")), "no kill hit {phase:?}: {hits:?}");
+    }
+}
+
+/// Starts the child, kills it at seeded moments, so often or until it is done; then lets it finish.
+pub(crate) fn kill_until(
+    folder: &Path,
+    scenario: &str,
+    random: &mut Random,
+    hits: &mut BTreeMap<String, u64>,
+    most: u64,
+) {
+    let marks = Marks::open(&folder.join("marks"));
+    for _ in 0..most {
+        let mut child = Started::start(folder, scenario);
+        if !child.wait_ready() {
+            return child.finish();
+        }
+        let phase = Phase::ALL[random.below(4) as usize];
+        let moment = Instant::now() + Duration::from_micros(random.below(20_000));
+        let deadline = moment + Duration::from_secs(20);
+        while Instant::now() < deadline && (Instant::now() < moment || marks.get() != Some(phase)) {
+            if child.ended() {
+                return child.finish();
+            }
+        }
+        child.kill();
+        let hit = marks.get().map_or_else(|| "Prepare".to_owned(), |phase| format!("{phase:?}"));
+        *hits.entry(hit).or_default() += 1;
+    }
+    Started::start(folder, scenario).finish();
+}
+
+/// Checks a finished worker against its journal; says how many calls came back as interrupted.
+async fn check(folder: &Path) -> usize {
+    let left = left(folder).await;
+    let keyed = Counters::calls(folder, "count_keyed");
+    let once = Counters::calls(folder, "count_unsafe");
+    let mut interrupted = 0;
+    let mut journal: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (pid, records) in &left.records {
+        let mut outcomes: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
+        for (record, event) in records {
+            if matches!(event, Event::Outcome { .. }) {
+                outcomes.entry((record.step, record.call)).or_default().push(event);
+            }
+        }
+        for (record, event) in records {
+            let Event::Intent { call, no, decision, .. } = event else { continue };
+            assert_eq!(*decision, Decision::Allow);
+            let ends = outcomes.get(&(record.step, record.call)).map_or(0, Vec::len);
+            assert_eq!(ends, 1, "call {}/{}/{:?} has {ends} outcomes", pid, record.step, record.call);
+            if *no != SyscallNo::ToolCall {
+                continue;
+            }
+            let kernel_types::Call::ToolCall(args) = call else { panic!("a tool_call holds its arguments") };
+            let key = format!("{pid}/{}/{}", record.step, record.call.expect("an intent belongs to a call"));
+            let tool = if args.tool == "count_keyed" { "count_keyed" } else { "count_unsafe" };
+            let Some([Event::Outcome { result, .. }]) = outcomes.get(&(record.step, record.call)).map(|list| {
+                let [one] = list[..] else { panic!("one outcome") };
+                [one]
+            }) else {
+                panic!("an outcome")
+            };
+            let lost = result.as_ref().is_err_and(|error| error.kind == ErrorKind::Interrupted);
+            interrupted += usize::from(lost);
+            assert!(!lost || tool == "count_unsafe", "a keyed call is issued again, not interrupted");
+            if !lost {
+                journal.entry(tool).or_default().insert(key);
+            } else {
+                journal.entry("lost").or_default().insert(key);
+            }
+        }
+    }
+    let none = BTreeSet::new();
+    let known = |name: &str| journal.get(name).unwrap_or(&none).iter().map(String::as_str).collect::<BTreeSet<&str>>();
+    assert_eq!(distinct(&keyed), known("count_keyed"), "the keyed tool saw exactly the journal's keys");
+    assert_eq!(once.len(), distinct(&once).len(), "the unsafe tool saw a call twice");
+    let (answered, lost) = (known("count_unsafe"), known("lost"));
+    assert!(answered.is_subset(&distinct(&once)), "an answered unsafe call was never made");
+    assert!(
+        distinct(&once).iter().all(|key| answered.contains(key) || lost.contains(key)),
+        "the unsafe tool saw a call that has no intent"
+    );
+    let ended = left.records.values().flatten().find_map(|(_, event)| match event {
+        Event::Exited { status: ExitStatus::Ok(count) } => Some(count.clone()),
+        _ => None,
+    });
+    assert_eq!(ended.as_deref(), Some(interrupted.to_string().as_str()), "the program was told of each");
+    interrupted
+}

@@ -1,0 +1,11 @@
+//! Kill tests: a kernel in a process of its own is killed without warning, again and again, and must lose nothing.
+//!
+//! The child is this same binary, started on one ignored test. It marks what it is doing in a file, so that the parent
+//! kills it while it prepares, commits, starts or takes an outcome, and knows which it hit.
+
+mod child;
+mod family;
+mod kills;
+mod marks;
+mod messages;
+mod work;
