@@ -1,4 +1,48 @@
-//! The disk of Agent OS Kernel: agent rows, chained records, content-addressed bodies and mail.
+//! The disk of Agent OS Kernel: agent rows, chained records, named values, content-addressed bodies and mail.
+//!
+//! [`Store`] is the contract, three small traits behind one handle: [`Journal`], [`Blobs`] and [`Mailboxes`].
+//! [`MemoryStore`] keeps everything in memory; `SqliteStore` (feature `sqlite`) in one file that survives a kill of
+//! the kernel and a crash of the machine. A kernel claims an [epoch](kernel_types::Epoch), commits batches, and is
+//! told of each commit whether it landed, was there already, or belongs to another kernel now.
+//!
+//! ```
+//! use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError};
+//! use kernel_types::{AgentRow, Hash, Pid};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! // Or, with the feature `sqlite`: SqliteStore::open("agents.db").await?
+//! let store = MemoryStore::new();
+//! let row = AgentRow {
+//!     pid: Pid::fresh(),
+//!     parent: Pid::INIT,
+//!     epoch: store.claim().await?,
+//!     revision: 1,
+//!     records: 0,
+//!     head: Hash::ZERO,
+//!     exited: false,
+//!     image: b"the state of the program".to_vec(),
+//!     seal: Hash::ZERO,
+//! };
+//! let commit = Commit {
+//!     row: row.clone(),
+//!     records: vec![],
+//!     values: vec![("answer".to_owned(), Some("42".to_owned()))],
+//!     consumed: vec![],
+//!     sent: vec![],
+//!     blobs: vec![],
+//! };
+//! assert_eq!(store.commit(vec![commit.clone()]).await?, [CommitOutcome::Committed]);
+//! assert_eq!(store.commit(vec![commit]).await?, [CommitOutcome::Already]);
+//! assert_eq!(store.agent(row.pid).await?, Some(row));
+//! # Ok::<(), StoreError>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A store of your own implements the three traits and runs the suite of the feature `conformance`:
+//! `store_conformance!(mine, InPlace::new(MyStore::new()))`.
+//!
+//! Nothing here keeps a cache, reads a clock to decide anything, or looks into what it stores.
 
 mod check;
 #[cfg(feature = "conformance")]

@@ -83,21 +83,26 @@ pub struct Arrival(pub u64);
 /// - A commit MUST apply only if the stored row's epoch is at most `row.epoch` and its revision is `row.revision - 1`
 ///   (no row counts as revision 0, epoch 0); all of it or none of it. Commits of one batch are independent of each
 ///   other and apply in list order; two commits of one process may stand in one batch.
-/// - The answers have the order of the batch. A row with the same revision and head answers `Already` before any
-///   epoch check of equal epochs; a row with a higher epoch answers `Fenced`.
+/// - The answers have the order of the batch, and each is the first of these that fits: `Refused` if the commit is
+///   malformed in itself; `Fenced` if the row has a higher epoch; `Already` if it has the same epoch, revision and
+///   head; `Conflict` if its revision is another than `row.revision - 1`; `Refused` if the records do not go on where
+///   the row's end; else `Committed`. A commit that does not apply MUST NOT harm the others.
+/// - A commit without records has the head of the one before it, so a row that a kernel of a lower epoch wrote MUST
+///   NOT answer `Already`, whatever its head: that was another commit.
 /// - Records MUST come back exactly as written, every column, in order.
 /// - An implementation MUST NOT look into `image`, `body` or hashes, except that blobs are checked against their hash.
 ///
 /// # Cancellation
 /// Dropping the future of `commit` leaves unknown whether the batch landed; committing it again is safe and answers
-/// `Already` for what landed. The other futures may be dropped freely.
+/// `Already` for what landed (of several commits of one process the last one does, those before it answer
+/// `Conflict`). The other futures may be dropped freely.
 ///
 /// # Errors
 /// An error of `commit` concerns the whole batch: none or all of it may have landed if
 /// [`StoreError::commit_unknown`] says so, else none of it did.
 ///
 /// # Implementing
-/// Implement the three traits, expand `store_conformance!` on a constructor, and hand the store to the kernel as
+/// Implement the three traits, expand `store_conformance!` on a fixture, and hand the store to the kernel as
 /// `Arc<dyn Store>`. Do not implement a cache here: the kernel has one.
 #[async_trait]
 pub trait Journal: Send + Sync {
@@ -152,7 +157,10 @@ pub trait Blobs: Send + Sync {
 /// # Contract
 /// - Posting the same [`MailId`] again, even after it was consumed by the process that committed its consumption, MUST
 ///   NOT deliver it again to that process within the retention of its id (at least until the process exits).
-/// - An inbox is in order of arrival; mail of one sender arrives in the order of its numbers.
+/// - An inbox is in order of arrival: the order of the calls, and of the lists within them. So mail of one sender that
+///   is posted in the order of its numbers arrives in that order.
+/// - Consumption is for good: mail consumed before it came MUST NOT be delivered either. Mail that was not consumed
+///   when its process exited stays.
 /// - `post` may be called by another operating-system process than the kernel's.
 ///
 /// # Cancellation

@@ -12,6 +12,7 @@
 //! ```
 
 mod blobs;
+mod concurrency;
 mod durability;
 mod fencing;
 mod fixture;
@@ -22,6 +23,7 @@ mod refusal;
 mod sample;
 
 pub use blobs::*;
+pub use concurrency::*;
 pub use durability::*;
 pub use fencing::*;
 pub use fixture::{Fixture, InPlace, run};

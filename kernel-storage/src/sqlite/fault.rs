@@ -99,3 +99,107 @@ fn classify(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::error::Error;
+    use std::fmt;
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::{commit_fault, fault, of_one_row};
+    use crate::StoreErrorKind;
+
+    /// An error of SQLite with this extended result code.
+    #[derive(Debug)]
+    struct Code(i32);
+
+    impl fmt::Display for Code {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "(code: {})", self.0)
+        }
+    }
+
+    impl Error for Code {}
+
+    impl DatabaseError for Code {
+        fn message(&self) -> &str {
+            "message"
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.to_string().into())
+        }
+
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    fn error(code: i32) -> sqlx::Error {
+        sqlx::Error::Database(Box::new(Code(code)))
+    }
+
+    // Extended codes: IOERR_WRITE, IOERR_FSYNC, BUSY_SNAPSHOT, READONLY_DBMOVED, CONSTRAINT_PRIMARYKEY.
+    const IOERR_WRITE: i32 = 778;
+    const IOERR_FSYNC: i32 = 1034;
+    const BUSY_SNAPSHOT: i32 = 517;
+    const READONLY_DBMOVED: i32 = 1032;
+    const CONSTRAINT_PRIMARYKEY: i32 = 1555;
+
+    #[test]
+    fn a_failed_statement_has_the_kind_of_its_code() {
+        let cases = [
+            (13, StoreErrorKind::Full),
+            (5, StoreErrorKind::Unavailable),
+            (BUSY_SNAPSHOT, StoreErrorKind::Unavailable),
+            (IOERR_WRITE, StoreErrorKind::Unavailable),
+            (READONLY_DBMOVED, StoreErrorKind::Permission),
+            (14, StoreErrorKind::Permission),
+            (11, StoreErrorKind::Corrupt),
+            (26, StoreErrorKind::Corrupt),
+            (CONSTRAINT_PRIMARYKEY, StoreErrorKind::Corrupt),
+            (18, StoreErrorKind::Invalid),
+        ];
+        for (code, expected) in cases {
+            assert_eq!(fault("test", error(code)).kind(), expected, "code {code}");
+        }
+    }
+
+    #[test]
+    fn a_failed_commit_is_unknown_unless_it_cannot_have_landed() {
+        let cases = [
+            (13, StoreErrorKind::Full),
+            (5, StoreErrorKind::Unavailable),
+            (IOERR_WRITE, StoreErrorKind::CommitUnknown),
+            (IOERR_FSYNC, StoreErrorKind::CommitUnknown),
+            (11, StoreErrorKind::CommitUnknown),
+        ];
+        for (code, expected) in cases {
+            assert_eq!(commit_fault("test", error(code)).kind(), expected, "code {code}");
+        }
+        let gone = commit_fault("test", sqlx::Error::WorkerCrashed);
+        assert!(gone.commit_unknown(), "{gone}");
+    }
+
+    #[test]
+    fn a_row_is_to_blame_for_constraints_but_not_for_the_disk() {
+        assert!(of_one_row(&fault("test", error(CONSTRAINT_PRIMARYKEY))));
+        for code in [11, 13, 26, IOERR_WRITE] {
+            assert!(!of_one_row(&fault("test", error(code))), "code {code}");
+        }
+    }
+}

@@ -44,6 +44,21 @@ const PAGE: u64 = 4096;
 /// A store in one SQLite file. Clones share it; it closes when the last one is gone, or at [`SqliteStore::close`].
 ///
 /// Needs a tokio runtime with its timer, and lives as long as that runtime.
+///
+/// ```
+/// use kernel_storage::{Journal, SqliteStore, StoreError};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// # let folder = tempfile::tempdir().expect("a temporary folder");
+/// # let path = folder.path().join("agents.db");
+/// let store = SqliteStore::open(&path).await?;
+/// let first = store.claim().await?;
+/// store.close().await?;
+/// assert!(SqliteStore::open(&path).await?.claim().await? > first);
+/// # Ok::<(), StoreError>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     shared: Arc<Shared>,

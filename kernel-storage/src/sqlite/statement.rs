@@ -100,11 +100,13 @@ async fn values(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Stor
         b.push_bind((*value).to_owned());
     })
     .await?;
-    each(conn, "DELETE FROM value WHERE (pid, name) IN (", ")", &deleted, |b, (pid, name)| {
-        b.push_bind(pid.to_bytes().to_vec());
-        b.push_bind((*name).to_owned());
-    })
-    .await
+    // Rare, and SQLite searches a whole table for a list of pairs.
+    for (pid, name) in deleted {
+        let delete = sqlx::query("DELETE FROM value WHERE pid = ? AND name = ?");
+        let delete = delete.bind(pid.to_bytes().to_vec()).bind(name.to_owned());
+        delete.execute(&mut *conn).await.map_err(|error| fault("commit", error))?;
+    }
+    Ok(())
 }
 
 async fn blobs(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
@@ -176,4 +178,19 @@ pub(super) fn pieces<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
         rest = tail;
         Some(piece)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNK, pieces};
+
+    #[test]
+    fn pieces_are_powers_of_two_and_lose_nothing() {
+        for length in 0..=3 * CHUNK + 5 {
+            let rows: Vec<usize> = (0..length).collect();
+            let cut: Vec<&[usize]> = pieces(&rows).collect();
+            assert!(cut.iter().all(|piece| piece.len().is_power_of_two() && piece.len() <= CHUNK));
+            assert_eq!(cut.concat(), rows);
+        }
+    }
 }

@@ -68,30 +68,19 @@ impl Writer {
                 Some(request) => Some(request),
                 None => self.requests.recv().await,
             };
-            let closing = match request {
+            match request {
                 Some(Request::Write(work)) => {
                     let group;
                     (group, next) = self.collect(work);
                     self.write(group).await;
-                    continue;
                 }
-                Some(Request::Claim(answer)) => {
-                    let _ = answer.send(self.claim().await);
-                    continue;
-                }
-                Some(Request::Sweep(answer)) => {
-                    let _ = answer.send(self.sweep().await);
-                    continue;
-                }
-                Some(Request::Limit(pages, answer)) => {
-                    self.max_pages = pages;
-                    let _ = answer.send(self.limit().await);
-                    continue;
-                }
-                Some(Request::Close(answer)) => Some(answer),
-                None => None,
-            };
-            return self.close(closing).await;
+                // A caller that has gone needs no answer: here and below.
+                Some(Request::Claim(answer)) => drop(answer.send(self.claim().await)),
+                Some(Request::Sweep(answer)) => drop(answer.send(self.sweep().await)),
+                Some(Request::Limit(pages, answer)) => drop(answer.send(self.limit(pages).await)),
+                Some(Request::Close(answer)) => return self.close(Some(answer)).await,
+                None => return self.close(None).await,
+            }
         }
     }
 
@@ -181,8 +170,8 @@ impl Writer {
         result
     }
 
-    async fn limit(&mut self) -> Result<(), StoreError> {
-        let pages = self.max_pages;
+    async fn limit(&mut self, pages: u32) -> Result<(), StoreError> {
+        self.max_pages = pages;
         let conn = self.connection("limit").await?;
         set_limit(conn, pages).await.map_err(|error| fault("limit", error))
     }
