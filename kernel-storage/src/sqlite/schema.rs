@@ -33,12 +33,14 @@ pub(super) async fn migrate(conn: &mut SqliteConnection, path: &Path) -> Result<
     if done < MIGRATIONS.len() {
         apply(conn, done).await.map_err(|error| fault("migrate", error))?;
     }
-    // Kept in the file. A foreign database is not changed: it was refused above.
-    sqlx::query("PRAGMA journal_mode = WAL")
-        .fetch_all(conn)
-        .await
-        .map(drop)
-        .map_err(|error| fault("open", error))
+    // The mode is kept in the file. SQLite opens a file without the right to write it for reading only, and says so at
+    // the first write: ask now.
+    for statement in
+        ["PRAGMA journal_mode = WAL", "BEGIN IMMEDIATE", "UPDATE kernel SET epoch = epoch", "ROLLBACK"]
+    {
+        sqlx::query(statement).fetch_all(&mut *conn).await.map_err(|error| fault("open", error))?;
+    }
+    Ok(())
 }
 
 /// Checks the tables of a database that a kernel may be using.

@@ -93,7 +93,7 @@ impl SmallDisk {
     /// `None`, with a line that says so, where mounting is not allowed.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        if command("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", path(&folder)]) {
+        if command("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", text(folder.path())]) {
             return Some(Self { folder });
         }
         eprintln!("NOT RUN: mounting a small file system needs root");
@@ -108,12 +108,12 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Lazily: a connection may still be closing its files.
-        assert!(command("umount", &["-l", path(&self.folder)]));
+        assert!(command("umount", &["-l", text(self.folder.path())]));
     }
 }
 
-fn path(folder: &TempDir) -> &str {
-    Path::to_str(folder.path()).unwrap()
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
 }
 
 fn command(program: &str, arguments: &[&str]) -> bool {
@@ -153,4 +153,34 @@ async fn a_disk_without_room_for_a_store_is_named_full() {
     assert_full(&error);
     fs::remove_file(disk.join("ballast")).unwrap();
     SqliteStore::open(disk.join("store.db")).await.unwrap().claim().await.unwrap();
+}
+
+/// Refused when it is opened, not at the first write.
+async fn read_only(path: &Path) {
+    let error = SqliteStore::open(path).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Permission, "{error}");
+    assert!(error.to_string().contains("check the rights"), "{error}");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_read_only_is_refused() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let path = disk.join("store.db");
+    SqliteStore::open(&path).await.unwrap().close().await.unwrap();
+    assert!(command("mount", &["-o", "remount,ro", text(disk.folder.path())]));
+    read_only(&path).await;
+    assert!(command("mount", &["-o", "remount,rw", text(disk.folder.path())]));
+    SqliteStore::open(&path).await.unwrap().claim().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_is_read_only_is_refused() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let path = disk.join("store.db");
+    SqliteStore::open(&path).await.unwrap().close().await.unwrap();
+    assert!(command("mount", &["--bind", text(&path), text(&path)]));
+    assert!(command("mount", &["-o", "remount,ro,bind", text(&path)]));
+    read_only(&path).await;
+    assert!(command("umount", &["-l", text(&path)]));
+    SqliteStore::open(&path).await.unwrap().claim().await.unwrap();
 }
