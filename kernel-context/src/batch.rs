@@ -195,13 +195,14 @@ impl BatchPager {
         Ok(Applied { pages })
     }
 
-    /// Each group must fit into the window, and all that must stay must fit together.
+    /// Each group must fit into the window, and all that must stay must fit together. Documents need not: those that do
+    /// not fit leave with the next plan.
     fn check_room(&self, drawn: &[Drawn]) -> Result<(), PagerError> {
         let mut fixed = self.load.fixed;
         let mut notes = BTreeMap::new();
         for group in drawn {
             self.check_size(group.cost)?;
-            if group.group.place == Place::Out {
+            if !self.table.is_fixed(&group.group) {
                 continue;
             }
             fixed += group.cost;
@@ -248,7 +249,7 @@ impl BatchPager {
         }
         if group.place != Place::Out {
             self.load.all += cost;
-            self.load.fixed += cost;
+            self.load.fixed += if self.table.is_fixed(&group) { cost } else { 0 };
         }
         self.table.groups.insert(id, group);
     }

@@ -92,7 +92,8 @@ impl<'a> Draftsman<'a> {
             pages: Vec::new(),
             place,
             tool: false,
-            fresh: !draft.swapped,
+            // A document is like a mapped file: read again when needed, so nothing keeps it in the window.
+            fresh: !draft.swapped && (draft.pinned || draft.kind != PageKind::Document),
             recalled: None,
             returned: false,
             references: 0,

@@ -87,7 +87,7 @@ pub(crate) struct Group {
     pub(crate) place: Place,
     /// It holds a tool call with its results.
     pub(crate) tool: bool,
-    /// Allocated since the last render.
+    /// Allocated since the last render, and to be in the next.
     pub(crate) fresh: bool,
     /// Recalled since the last render: its rank in the recall.
     pub(crate) recalled: Option<u32>,

@@ -33,9 +33,9 @@ pub use memory::{
 pub use model::{every_promise_is_kept_at_random, random_walk};
 pub use order::{
     a_newer_note_supersedes, a_pinned_page_stays, a_resident_page_is_recalled_in_place, a_swapped_page_waits,
-    an_unchanged_window_is_stable, breakpoints_are_counted, instructions_come_first, new_pages_are_shown,
-    notes_come_last, pinning_brings_back, recalled_pages_come_at_the_tail, rendering_only_appends,
-    roles_alternate,
+    an_unchanged_window_is_stable, breakpoints_are_counted, documents_larger_than_the_window_leave_first,
+    instructions_come_first, new_pages_are_shown, notes_come_last, pinning_brings_back,
+    recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
 };
 pub use saved::{
     a_saved_space_is_the_same, hostile_bytes_are_refused, loading_needs_bodies,
@@ -81,6 +81,7 @@ macro_rules! pager_conformance {
             breakpoints_are_counted
             chinese_is_counted
             counts_are_not_too_low
+            documents_larger_than_the_window_leave_first
             every_promise_is_kept_at_random
             find_changes_nothing
             find_knows_what_was_swapped

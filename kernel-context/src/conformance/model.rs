@@ -119,12 +119,13 @@ impl<'a> Walk<'a> {
         drafts.iter_mut().for_each(|draft| draft.swapped = swapped && note.is_none());
         let texts: Vec<String> = drafts.iter().map(|draft| self.body(draft)).collect();
         let tool = drafts.len() > 1;
+        let document = drafts[0].kind == PageKind::Document;
         let Some(pages) = self.apply(Change::Allocate(drafts)) else { return };
         assert_eq!(pages.len(), texts.len(), "{}", self.at);
         if note.is_some() {
             self.shown = None;
             self.pages.values_mut().filter(|known| known.note == note).for_each(|old| old.pinned = false);
-        } else if !swapped {
+        } else if !swapped && !document {
             self.fresh.extend(&pages);
         }
         let first = pages[0];

@@ -55,11 +55,25 @@ pub fn new_pages_are_shown(factory: &dyn PagerFactory) {
     let mut space = Space::new(factory, 500);
     for seed in 0..40 {
         let drafts: Vec<PageDraft> =
-            (0..3).map(|n| space.draft(PageKind::Document, &prose(10 * seed + n, 40))).collect();
+            (0..3).map(|n| space.draft(PageKind::User, &prose(10 * seed + n, 40))).collect();
         let pages = space.allocate(drafts);
         let resident = space.show().resident;
         assert!(pages.iter().all(|page| resident.contains(page)), "{pages:?} are not all in {resident:?}");
     }
+}
+
+/// A batch of documents larger than the window is taken; what does not fit leaves first, and all of it can be recalled.
+pub fn documents_larger_than_the_window_leave_first(factory: &dyn PagerFactory) {
+    let mut space = Space::new(factory, 500);
+    let drafts: Vec<PageDraft> = (0..60).map(|n| space.draft(PageKind::Document, &prose(n, 40))).collect();
+    let pages = space.allocate(drafts);
+    let question = space.user("what is in it?");
+    let resident = space.show().resident;
+    assert!(resident.contains(&question), "what was said stays");
+    let out: Vec<PageNo> = pages.into_iter().filter(|page| !resident.contains(page)).collect();
+    assert!(!out.is_empty(), "sixty pages do not fit");
+    space.apply(&Change::Recall(vec![out[0]]));
+    assert!(space.show().resident.contains(&out[0]), "a page that left comes back");
 }
 
 /// A page allocated swapped is not shown until it is recalled.
