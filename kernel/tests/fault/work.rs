@@ -129,7 +129,7 @@ struct Peer {
     sending: Vec<u64>,
 }
 
-const BURST: u64 = 50;
+const BURST: u64 = 20;
 
 impl ProgramFactory for PeerFactory {
     fn start(&self, spec: &Spec) -> Result<Box<dyn Program>, ProgramError> {
