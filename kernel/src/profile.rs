@@ -86,7 +86,8 @@ impl Profile {
             return Self::parse(text);
         }
         let path = Path::new(name);
-        let is_path = path.extension().is_some_and(|ending| ending == "toml") || path.components().count() > 1;
+        let is_path =
+            path.extension().is_some_and(|ending| ending == "toml") || path.components().count() > 1;
         if !is_path {
             return Err(ProfileError::Unknown { name: name.to_owned() });
         }
@@ -146,7 +147,10 @@ mod tests {
     fn research_may_read_and_not_write_unless_told() {
         let may_write = |profile: Profile| {
             let capabilities = profile.capabilities.unwrap();
-            (capabilities.tools.iter().any(|grant| grant.tool == "write_file"), !capabilities.write.is_empty())
+            (
+                capabilities.tools.iter().any(|grant| grant.tool == "write_file"),
+                !capabilities.write.is_empty(),
+            )
         };
         let research = Profile::find("research").unwrap();
         assert_eq!(may_write(research.clone()), (false, false));
@@ -156,7 +160,10 @@ mod tests {
     #[test]
     fn what_is_not_a_profile_says_why() {
         let error = Profile::find("reserch").unwrap_err().to_string();
-        assert_eq!(error, r#"no agent profile "reserch": there is research, or give the path of a .toml file"#);
+        assert_eq!(
+            error,
+            r#"no agent profile "reserch": there is research, or give the path of a .toml file"#
+        );
         let error = Profile::find("none/such.toml").unwrap_err().to_string();
         assert!(error.starts_with("agent profile none/such.toml: "), "{error}");
         let error = Profile::parse("name = \"a\"\ncolour = 1").unwrap_err().to_string();
@@ -167,7 +174,10 @@ mod tests {
     fn a_profile_becomes_a_spec() {
         let text = "name = \"a\"\nargs = { max_turns = 2 }\nbudget = { steps = 5 }\nwindow = 900";
         let spec = Profile::parse(text).unwrap().spec("do it");
-        assert_eq!((spec.task.as_str(), spec.program.as_str(), spec.args.as_str()), ("do it", "react", r#"{"max_turns":2}"#));
+        assert_eq!(
+            (spec.task.as_str(), spec.program.as_str(), spec.args.as_str()),
+            ("do it", "react", r#"{"max_turns":2}"#)
+        );
         assert_eq!((spec.budget.steps, spec.window, spec.capabilities), (Some(5), Some(Tokens(900)), None));
     }
 }

@@ -130,14 +130,16 @@ fn source(page: &Candidate<'_>, question: &str, score: f32) -> Option<Source> {
     let best = best_line(question, page.text)?;
     let text = page.text.lines().nth(best.line)?.trim().to_owned();
     // A page that is a part of one long line has no further lines to count.
-    let line = page.origin.first_line.saturating_add(u32::try_from(best.line).ok()?).min(page.origin.last_line);
+    let line =
+        page.origin.first_line.saturating_add(u32::try_from(best.line).ok()?).min(page.origin.last_line);
     Some(Source { page: page.page, file: page.origin.path.clone(), line, text, score })
 }
 
 /// The answer names the page by its number, or a line of it by `file:line`.
 fn names_page(answer: &str, page: &Candidate<'_>) -> bool {
     let number = page.page.to_string();
-    let by_number = answer.match_indices("page ").any(|(at, word)| leading_number(&answer[at + word.len()..]) == number);
+    let by_number =
+        answer.match_indices("page ").any(|(at, word)| leading_number(&answer[at + word.len()..]) == number);
     let path = format!("{}:", page.origin.path);
     let by_line = answer.match_indices(&path).any(|(at, found)| {
         let line = leading_number(&answer[at + found.len()..]).parse();

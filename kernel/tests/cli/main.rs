@@ -1,1 +1,13 @@
-//! Tests of the binary `agentos`.
+//! The binary `agentos`, run as people run it: command lines, exit codes, the one line that each bad input gets, kills.
+
+#![expect(clippy::disallowed_methods, reason = "the program under test is started as a user starts it")]
+
+mod bad_input;
+mod commands;
+mod disk;
+mod home;
+mod kill;
+mod loopback;
+mod main_job;
+mod providers;
+mod questions;

@@ -208,7 +208,8 @@ fn dollars(text: &str) -> Result<MicroUsd, String> {
     let text = text.strip_prefix('$').unwrap_or(text);
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && decimals.is_empty()) || !digits(whole) || !digits(decimals) || decimals.len() > 6 {
+    if (whole.is_empty() && decimals.is_empty()) || !digits(whole) || !digits(decimals) || decimals.len() > 6
+    {
         return Err(invalid());
     }
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
@@ -252,7 +253,9 @@ mod tests {
 
     #[test]
     fn dollars_are_read_exactly() {
-        let check = |text: &str, expected: Option<u64>| assert_eq!(dollars(text).ok(), expected.map(MicroUsd), "{text}");
+        let check = |text: &str, expected: Option<u64>| {
+            assert_eq!(dollars(text).ok(), expected.map(MicroUsd), "{text}")
+        };
         check("0.25", Some(250_000));
         check("$1", Some(1_000_000));
         check(".000001", Some(1));

@@ -23,7 +23,11 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs, ui: &Ui) -> Resul
     if let Some(store) = store {
         let progress = |report: &Report| {
             if ui.is_terminal() {
-                ui.busy(format!("checked {}, {}", counted(report.records, "record"), counted(report.blobs, "blob")));
+                ui.busy(format!(
+                    "checked {}, {}",
+                    counted(report.records, "record"),
+                    counted(report.blobs, "blob")
+                ));
             }
         };
         let verified = kernel_security::verify(&StoreAudit(&store), &progress).await;
@@ -50,7 +54,8 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs, ui: &Ui) -> Resul
             counted(report.records, "record"),
             counted(report.blobs, "blob")
         );
-        let verdict = if clean { "all is well".to_owned() } else { counted(report.findings.len() as u64, "finding") };
+        let verdict =
+            if clean { "all is well".to_owned() } else { counted(report.findings.len() as u64, "finding") };
         output::line(&format!("{checked}: {verdict}"))?;
     }
     Ok(if clean { Exit::Ok } else { Exit::BadInput })

@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn a_choice_reads_as_it_is_written() {
-        for text in ["auto", "anthropic", "openai", "openai:http://127.0.0.1:8080/v1", "local", "scripted:/a/b.toml"] {
+        for text in
+            ["auto", "anthropic", "openai", "openai:http://127.0.0.1:8080/v1", "local", "scripted:/a/b.toml"]
+        {
             assert_eq!(text.parse::<CpuChoice>().unwrap().to_string(), text);
         }
         for wrong in ["", "claude", "scripted", "scripted:", "openai:", "local:x"] {

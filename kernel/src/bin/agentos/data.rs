@@ -73,8 +73,10 @@ pub(crate) async fn find(store: &SqliteStore, pid: &str) -> Result<AgentRow, Fai
     match found.len() {
         0 => Err(unknown(pid)),
         1 => Ok(found.remove(0)),
-        many => Err(Failure::new(Exit::BadInput, format!("{many} processes have a pid that begins with {pid:?}"))
-            .hint("give more of it; `agentos ps --all` lists them")),
+        many => {
+            Err(Failure::new(Exit::BadInput, format!("{many} processes have a pid that begins with {pid:?}"))
+                .hint("give more of it; `agentos ps --all` lists them"))
+        }
     }
 }
 

@@ -107,7 +107,9 @@ async fn database(folder: &Path) -> Vec<Check> {
     }
     match SqliteStore::attach(&path).await {
         Ok(store) => match store.sqlite_version().await {
-            Ok(version) => vec![check("database", Verdict::Ok, format!("{}, SQLite {version}", path.display()))],
+            Ok(version) => {
+                vec![check("database", Verdict::Ok, format!("{}, SQLite {version}", path.display()))]
+            }
             Err(error) => vec![check("database", Verdict::Bad, error.to_string())],
         },
         Err(error) => vec![check("database", Verdict::Bad, error.to_string())],
@@ -124,9 +126,14 @@ fn python() -> Check {
         (Some(python), None) => check(
             "python",
             Verdict::Note,
-            format!("{}, but no pip beside it; the local model is fetched with pip (apt install python3-pip)", python.display()),
+            format!(
+                "{}, but no pip beside it; the local model is fetched with pip (apt install python3-pip)",
+                python.display()
+            ),
         ),
-        (None, _) => check("python", Verdict::Note, "no python3; the local model needs it (apt install python3-pip)"),
+        (None, _) => {
+            check("python", Verdict::Note, "no python3; the local model needs it (apt install python3-pip)")
+        }
     }
 }
 

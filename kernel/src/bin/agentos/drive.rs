@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use kernel::{Kernel, KernelBuilder, Until};
 use kernel_storage::SqliteStore;
 use kernel_tools::{Calculator, Workspace, files_read, files_write};
-use kernel_types::{Answer, Call, Event, ExitStatus, Pid, ProcessState, Record, Signal, SyscallNo, Tokens, ToolResult};
+use kernel_types::{
+    Answer, Call, Event, ExitStatus, Pid, ProcessState, Record, Signal, SyscallNo, Tokens, ToolResult,
+};
 use serde::Deserialize;
 
 use crate::failure::{Exit, Failure};
@@ -52,7 +54,8 @@ pub(crate) async fn assemble(
     ui: &Ui,
 ) -> Result<Machine, Failure> {
     // Without tools every text is the answer; with tools it may be followed by calls, which only a person can tell apart.
-    let live = !ui.json && (!chosen.info.native_tools || std::io::IsTerminal::is_terminal(&std::io::stdout()));
+    let live =
+        !ui.json && (!chosen.info.native_tools || std::io::IsTerminal::is_terminal(&std::io::stdout()));
     let (deltas, printer) = printer::printer(ui.bar(), live);
     let mut builder: KernelBuilder = Kernel::builder()
         .store(store.clone())
@@ -75,7 +78,13 @@ pub(crate) async fn assemble(
 impl Machine {
     /// Runs the process until it ends, is suspended or has nothing to wait for. An interrupt stops it; a second one ends
     /// the program at once.
-    pub(crate) async fn run(&self, pid: Pid, after: u64, interrupts: &mut Interrupts, ui: &Ui) -> Result<(), Failure> {
+    pub(crate) async fn run(
+        &self,
+        pid: Pid,
+        after: u64,
+        interrupts: &mut Interrupts,
+        ui: &Ui,
+    ) -> Result<(), Failure> {
         let mut progress = Progress::new(Follower::after(self.store.clone(), pid, after));
         let run = self.kernel.run_until(Until::Idle);
         let mut run = std::pin::pin!(run);
@@ -145,7 +154,10 @@ impl Progress {
             }
             Event::Intent { call: Call::ToolCall(args), decision, .. } => {
                 let refused = if decision.is_allow() { "" } else { " (refused)" };
-                ui.note(&format!("tool: {}{refused}", clipped(&format!("{} {}", args.tool, args.args), SHOWN)));
+                ui.note(&format!(
+                    "tool: {}{refused}",
+                    clipped(&format!("{} {}", args.tool, args.args), SHOWN)
+                ));
             }
             Event::Intent { call: Call::Put { name, .. }, .. } if name == "import" => {
                 let (files, pages) = (counted(self.files, "file"), counted(self.pages, "page"));
@@ -158,7 +170,11 @@ impl Progress {
             Event::Outcome { result: Ok(Answer::Tool(tool)), .. } => self.imported(tool, ui),
             Event::Outcome { result: Ok(Answer::Recalled(hits)), .. } => {
                 let tokens: Tokens = hits.iter().map(|hit| hit.tokens).sum();
-                ui.note(&format!("recalled: {}, {} tokens", counted(hits.len() as u64, "page"), count(tokens.0)));
+                ui.note(&format!(
+                    "recalled: {}, {} tokens",
+                    counted(hits.len() as u64, "page"),
+                    count(tokens.0)
+                ));
             }
             Event::Outcome { result: Err(error), .. } => {
                 let step = record.step;
@@ -178,7 +194,11 @@ impl Progress {
         self.files += imported.files;
         self.pages += imported.pages.len() as u64;
         if ui.is_terminal() {
-            ui.busy(format!("reading the workspace: {}, {}", counted(self.files, "file"), counted(self.pages, "page")));
+            ui.busy(format!(
+                "reading the workspace: {}, {}",
+                counted(self.files, "file"),
+                counted(self.pages, "page")
+            ));
         }
     }
 }

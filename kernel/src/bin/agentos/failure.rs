@@ -54,9 +54,10 @@ impl Exit {
     pub(crate) const fn of_cpu(kind: CpuErrorKind) -> Self {
         match kind {
             CpuErrorKind::Auth | CpuErrorKind::UnknownModel => Self::Config,
-            CpuErrorKind::Unreachable | CpuErrorKind::Overloaded | CpuErrorKind::Setup | CpuErrorKind::Broken => {
-                Self::Unavailable
-            }
+            CpuErrorKind::Unreachable
+            | CpuErrorKind::Overloaded
+            | CpuErrorKind::Setup
+            | CpuErrorKind::Broken => Self::Unavailable,
             CpuErrorKind::Timeout => Self::Deadline,
             _ => Self::Failed,
         }
@@ -112,8 +113,7 @@ impl Failure {
                 Value::Object(details) => details.clone(),
                 _ => serde_json::Map::new(),
             };
-            let error =
-                json!({ "kind": self.exit.name(), "message": message, "hint": hint, "exit_code": self.exit.code() });
+            let error = json!({ "kind": self.exit.name(), "message": message, "hint": hint, "exit_code": self.exit.code() });
             object.insert("error".to_owned(), error);
             // Nobody is there to be told that nobody is there.
             drop(output::print(&format!("{}\n", Value::Object(object))));
@@ -156,7 +156,9 @@ impl From<KernelError> for Failure {
     fn from(error: KernelError) -> Self {
         let exit = match &error {
             KernelError::Build(_) => Exit::Config,
-            KernelError::Refused(_) | KernelError::UnknownProcess(_) | KernelError::Damaged { .. } => Exit::BadInput,
+            KernelError::Refused(_) | KernelError::UnknownProcess(_) | KernelError::Damaged { .. } => {
+                Exit::BadInput
+            }
             KernelError::Busy(_) => Exit::Busy,
             KernelError::Store(error) => of_store(error.kind()),
             _ => Exit::Failed,

@@ -80,7 +80,10 @@ mod tests {
 
     #[test]
     fn quantities_are_short() {
-        assert_eq!((span(Millis(850)), span(Millis(4_260)), span(Millis(185_000))), ("850 ms".into(), "4.2 s".into(), "3 min 5 s".into()));
+        assert_eq!(
+            (span(Millis(850)), span(Millis(4_260)), span(Millis(185_000))),
+            ("850 ms".into(), "4.2 s".into(), "3 min 5 s".into())
+        );
         assert_eq!(time(Timestamp(0)), "1970-01-01T00:00:00.000Z");
         assert_eq!(clipped("one two\nthree", 9), "one two …");
         assert_eq!((counted(1, "page"), counted(1_200, "page")), ("1 page".into(), "1,200 pages".into()));

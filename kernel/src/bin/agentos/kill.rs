@@ -14,14 +14,17 @@ pub(crate) async fn kill(global: &Global, args: &KillArgs, ui: &Ui) -> Result<Ex
     let (store, row) = data::attach_for(global, &args.pid).await?;
     let (pid, signal) = (row.pid, args.signal);
     if row.exited {
-        return Err(Failure::new(Exit::BadInput, format!("process {pid} has ended")).hint("there is nothing to signal"));
+        return Err(Failure::new(Exit::BadInput, format!("process {pid} has ended"))
+            .hint("there is nothing to signal"));
     }
     post_mail(&store, pid, MailBody::Signal(signal)).await?;
     store.close().await?;
     if ui.json {
         output::line(&json!({ "pid": pid, "signal": signal, "posted": true }).to_string())?;
     } else {
-        output::line(&format!("{signal} posted to {pid}; it is acted on as soon as a kernel runs the process"))?;
+        output::line(&format!(
+            "{signal} posted to {pid}; it is acted on as soon as a kernel runs the process"
+        ))?;
     }
     Ok(Exit::Ok)
 }

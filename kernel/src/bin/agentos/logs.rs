@@ -6,8 +6,8 @@ use std::time::Duration;
 use kernel_context::Change;
 use kernel_storage::{Journal, SqliteStore};
 use kernel_types::{
-    Answer, Call, CallResult, Decision, Event, EventKind, ExitStatus, MicroUsd, Millis, PageNo, Pid, Record, Reservation,
-    Seq, StepNo, SuspendReason, SyscallNo,
+    Answer, Call, CallResult, Decision, Event, EventKind, ExitStatus, MicroUsd, Millis, PageNo, Pid, Record,
+    Reservation, Seq, StepNo, SuspendReason, SyscallNo,
 };
 use serde_json::json;
 
@@ -33,7 +33,11 @@ pub(crate) async fn logs(global: &Global, args: &LogsArgs, ui: &Ui) -> Result<Ex
         let mut events = follower.next().await?;
         while !events.is_empty() {
             for (record, event) in events {
-                let line = if ui.json { Some(object(&record, event.as_ref())) } else { log.line(&record, event.as_ref()) };
+                let line = if ui.json {
+                    Some(object(&record, event.as_ref()))
+                } else {
+                    log.line(&record, event.as_ref())
+                };
                 if let Some(line) = line {
                     output::line(&line)?;
                 }
@@ -88,13 +92,18 @@ impl Log {
     fn describe(&mut self, record: &Record, event: &Event) -> Option<(String, String)> {
         let word = |word: &str, text: String| Some((word.to_owned(), text));
         match event {
-            Event::Spawned { spec, .. } => word("spawned", format!("{}: {}", spec.name, clipped(&spec.task, SHOWN))),
+            Event::Spawned { spec, .. } => {
+                word("spawned", format!("{}: {}", spec.name, clipped(&spec.task, SHOWN)))
+            }
             Event::Intent { call, no, decision, reserved, view, .. } => {
                 self.calls.insert((record.step, record.call), *no);
                 let mut text = format!("{}  {}", decided(decision), arguments(call));
                 if let Some(view) = view {
                     let (tokens, model) = (count(view.tokens.0), &view.model);
-                    text = format!("{text} {tokens} tokens in {} to {model}", counted(view.resident.len() as u64, "page"));
+                    text = format!(
+                        "{text} {tokens} tokens in {} to {model}",
+                        counted(view.resident.len() as u64, "page")
+                    );
                 }
                 if self.verbose {
                     text.push_str(&holds(reserved));
@@ -114,15 +123,22 @@ impl Log {
             Event::Step { .. } => None,
             Event::Attempt { number, charged } => word(
                 "again",
-                format!("attempt {number}; the lost one is charged {} tokens, {}", count(charged.tokens.0), charged.cost),
+                format!(
+                    "attempt {number}; the lost one is charged {} tokens, {}",
+                    count(charged.tokens.0),
+                    charged.cost
+                ),
             ),
             Event::Signalled { signal, .. } => word("signal", signal.to_string()),
             Event::Suspended { reason: SuspendReason::Stopped } => word("suspended", "stopped".to_owned()),
-            Event::Suspended { reason: SuspendReason::Limit(limit) } => word("suspended", format!("limit of {limit}")),
-            Event::Resumed { why } => word("resumed", why.clone()),
-            Event::Recovered { epoch, open } => {
-                word("recovered", format!("by kernel {epoch}, {} in flight", counted(u64::from(*open), "call")))
+            Event::Suspended { reason: SuspendReason::Limit(limit) } => {
+                word("suspended", format!("limit of {limit}"))
             }
+            Event::Resumed { why } => word("resumed", why.clone()),
+            Event::Recovered { epoch, open } => word(
+                "recovered",
+                format!("by kernel {epoch}, {} in flight", counted(u64::from(*open), "call")),
+            ),
             Event::Exited { status } => word("exited", ended(status)),
             Event::MailTaken { mail } => word("mail", clipped(&format!("{:?}", mail.body), SHOWN)),
             _ => word("event", clipped(&format!("{event:?}"), SHOWN)),
@@ -147,7 +163,9 @@ fn arguments(call: &Call) -> String {
     match call {
         Call::ToolCall(args) => clipped(&format!("{} {}", args.tool, args.args), SHOWN),
         Call::PageAlloc { pages } => counted(pages.len() as u64, "page"),
-        Call::Recall(args) => clipped(&format!("{:?} within {} tokens", args.what, count(args.budget.0)), SHOWN),
+        Call::Recall(args) => {
+            clipped(&format!("{:?} within {} tokens", args.what, count(args.budget.0)), SHOWN)
+        }
         Call::Put { name, .. } | Call::Get { name } => clipped(name, SHOWN),
         Call::Sleep { ms } => ms.to_string(),
         _ => String::new(),
@@ -158,7 +176,12 @@ fn holds(reserved: &Reservation) -> String {
     if *reserved == Reservation::default() {
         return String::new();
     }
-    format!(" (holds {}, {} tokens, {})", counted(reserved.calls, "call"), count(reserved.tokens.0), reserved.cost)
+    format!(
+        " (holds {}, {} tokens, {})",
+        counted(reserved.calls, "call"),
+        count(reserved.tokens.0),
+        reserved.cost
+    )
 }
 
 fn outcome(result: &CallResult, cost: MicroUsd, took: Millis, waited: Millis) -> String {
@@ -179,7 +202,11 @@ fn outcome(result: &CallResult, cost: MicroUsd, took: Millis, waited: Millis) ->
         Ok(Answer::Pages(numbers)) => format!("ok     {}", pages(numbers)),
         Ok(Answer::Recalled(hits)) => {
             let numbers: Vec<PageNo> = hits.iter().map(|hit| hit.page).collect();
-            if numbers.is_empty() { "ok     nothing fits".to_owned() } else { format!("ok     {}", pages(&numbers)) }
+            if numbers.is_empty() {
+                "ok     nothing fits".to_owned()
+            } else {
+                format!("ok     {}", pages(&numbers))
+            }
         }
         Ok(_) => "ok".to_owned(),
     };
@@ -197,9 +224,13 @@ fn paged(changes: &[Change], verbose: bool) -> String {
     let mut parts = Vec::new();
     for change in changes {
         match change {
-            Change::Allocate(drafts) => parts.push(format!("allocated {}", counted(drafts.len() as u64, "page"))),
+            Change::Allocate(drafts) => {
+                parts.push(format!("allocated {}", counted(drafts.len() as u64, "page")))
+            }
             Change::Evict(numbers) => parts.push(format!("evicted {}", pages(numbers))),
-            Change::Recall(numbers) => parts.push(format!("recalled {}", counted(numbers.len() as u64, "page"))),
+            Change::Recall(numbers) => {
+                parts.push(format!("recalled {}", counted(numbers.len() as u64, "page")))
+            }
             Change::Pin(page) => parts.push(format!("pinned page {page}")),
             Change::Unpin(page) => parts.push(format!("unpinned page {page}")),
             Change::Free(page) => parts.push(format!("freed page {page}")),
@@ -228,7 +259,8 @@ mod tests {
     #[test]
     fn evictions_and_recalls_are_said_in_words() {
         let numbers = |range: std::ops::RangeInclusive<u64>| range.map(PageNo).collect::<Vec<_>>();
-        let changes = [Change::Evict(numbers(17..=42)), Change::Recall(numbers(3..=7)), Change::Rendered(vec![1])];
+        let changes =
+            [Change::Evict(numbers(17..=42)), Change::Recall(numbers(3..=7)), Change::Rendered(vec![1])];
         assert_eq!(paged(&changes, false), "evicted pages 17-42, recalled 5 pages");
         assert_eq!(paged(&[Change::Rendered(vec![1])], false), "");
     }

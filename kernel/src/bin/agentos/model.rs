@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kernel_llm::detect::{Detected, detect};
 use kernel_llm::{
-    Anthropic, ApiKey, Cpu, CpuError, CpuErrorKind, DeltaSink, InferRequest, Install, Local, LocalConfig, LocalModel,
-    OpenAi, RetryPolicy, Retrying, Script, Scripted, model_info,
+    Anthropic, ApiKey, Cpu, CpuError, CpuErrorKind, DeltaSink, InferRequest, Install, Local, LocalConfig,
+    LocalModel, OpenAi, RetryPolicy, Retrying, Script, Scripted, model_info,
 };
 use kernel_types::{Inference, ModelInfo, Tokens};
 use parking_lot::Mutex;
@@ -101,7 +101,9 @@ pub(crate) async fn choose(wanted: &Wanted, data: &Path, ui: &Ui) -> Result<Chos
 /// A wrong key and a dead address show before anything is read. A server need not offer more than inferences.
 async fn reachable(cpu: &dyn Cpu) -> Result<(), Failure> {
     match cpu.health().await {
-        Err(error) if matches!(error.kind(), CpuErrorKind::Auth | CpuErrorKind::Unreachable) => Err(error.into()),
+        Err(error) if matches!(error.kind(), CpuErrorKind::Auth | CpuErrorKind::Unreachable) => {
+            Err(error.into())
+        }
         _ => Ok(()),
     }
 }
@@ -111,7 +113,8 @@ fn openai_model(wanted: &Wanted, url: Option<&str>) -> Result<String, Failure> {
     match &wanted.model {
         Some(model) => Ok(model.clone()),
         None if elsewhere => {
-            Err(Failure::new(Exit::Config, "this server's models are not known").hint("name one with --model"))
+            Err(Failure::new(Exit::Config, "this server's models are not known")
+                .hint("name one with --model"))
         }
         None => Ok(DEFAULT_OPENAI.to_owned()),
     }
@@ -133,7 +136,8 @@ fn info_of(cpu: &dyn Cpu, wanted: Option<&str>) -> Result<ModelInfo, Failure> {
 
 fn unknown_model(wanted: &str, models: &[ModelInfo]) -> Failure {
     let known: Vec<&str> = models.iter().map(|info| info.name.as_str()).collect();
-    Failure::new(Exit::Config, format!("unknown model {wanted:?}")).hint(format!("there is {}", known.join(", ")))
+    Failure::new(Exit::Config, format!("unknown model {wanted:?}"))
+        .hint(format!("there is {}", known.join(", ")))
 }
 
 async fn local(wanted: &Wanted, data: &Path, ui: &Ui) -> Result<Chosen, Failure> {

@@ -24,7 +24,8 @@ pub(crate) async fn ps(global: &Global, args: &PsArgs, ui: &Ui) -> Result<Exit, 
         }
     }
     if ui.json {
-        let list: Vec<Value> = processes.iter().map(|(info, row, task)| object(info.as_ref(), row, task)).collect();
+        let list: Vec<Value> =
+            processes.iter().map(|(info, row, task)| object(info.as_ref(), row, task)).collect();
         output::line(&json!({ "processes": list }).to_string())?;
         return Ok(Exit::Ok);
     }

@@ -4,7 +4,8 @@ use kernel::Sources;
 use kernel_context::Change;
 use kernel_storage::{Journal, SqliteStore};
 use kernel_types::{
-    Answer, Event, ExitStatus, LimitName, Millis, Pid, ProcessInfo, ProcessState, Spec, SuspendReason, SysError,
+    Answer, Event, ExitStatus, LimitName, Millis, Pid, ProcessInfo, ProcessState, Spec, SuspendReason,
+    SysError,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -40,11 +41,15 @@ pub(crate) async fn report(machine: Machine, pid: Pid, spec: &Spec, ui: &Ui) -> 
     skipped(&summary, ui);
     let failure = match &info.state {
         ProcessState::Exited(ExitStatus::Ok(_)) => None,
-        ProcessState::Exited(ExitStatus::Failed(why)) => Some(match (cpu.last_error(), &summary.last_error) {
-            (Some(error), _) => Failure::from(error),
-            (None, Some(error)) if *why == error.message => Failure::new(Exit::of_call(error.kind), why.as_str()),
-            _ => Failure::new(Exit::Failed, why.as_str()),
-        }),
+        ProcessState::Exited(ExitStatus::Failed(why)) => {
+            Some(match (cpu.last_error(), &summary.last_error) {
+                (Some(error), _) => Failure::from(error),
+                (None, Some(error)) if *why == error.message => {
+                    Failure::new(Exit::of_call(error.kind), why.as_str())
+                }
+                _ => Failure::new(Exit::Failed, why.as_str()),
+            })
+        }
         state => Some(unfinished(pid, state)),
     };
     if !ui.json {
@@ -77,9 +82,13 @@ fn unfinished(pid: Pid, state: &ProcessState) -> Failure {
         ProcessState::Exited(ExitStatus::Killed(signal)) => {
             Failure::new(Exit::Failed, format!("the agent was ended by {signal}"))
         }
-        ProcessState::Exited(ExitStatus::Faulted(how)) => Failure::new(Exit::Failed, format!("the agent broke: {how}")),
-        state => Failure::new(Exit::Failed, format!("the agent is {state} and nothing is left that could wake it"))
-            .hint(resume_line(pid)),
+        ProcessState::Exited(ExitStatus::Faulted(how)) => {
+            Failure::new(Exit::Failed, format!("the agent broke: {how}"))
+        }
+        state => {
+            Failure::new(Exit::Failed, format!("the agent is {state} and nothing is left that could wake it"))
+                .hint(resume_line(pid))
+        }
     }
 }
 

@@ -91,15 +91,20 @@ fn grant(info: &ProcessInfo, limits: &LimitArgs) -> Result<Budget, Failure> {
     let raise = |flag: &str, now: Option<u64>, wanted: Option<u64>| match (now, wanted) {
         (_, None) => Ok(None),
         (Some(now), Some(wanted)) if wanted >= now => Ok((wanted > now).then(|| wanted - now)),
-        (Some(_), Some(_)) => Err(Failure::new(Exit::Usage, format!("{flag} is below the limit that the process has"))
-            .hint("limits are raised here, in all, not by so much")),
-        (None, Some(_)) => Err(Failure::new(Exit::Usage, format!("the process has no limit that {flag} could raise"))
-            .hint("resume it without")),
+        (Some(_), Some(_)) => {
+            Err(Failure::new(Exit::Usage, format!("{flag} is below the limit that the process has"))
+                .hint("limits are raised here, in all, not by so much"))
+        }
+        (None, Some(_)) => {
+            Err(Failure::new(Exit::Usage, format!("the process has no limit that {flag} could raise"))
+                .hint("resume it without"))
+        }
     };
     let budget = &info.budget;
     Ok(Budget {
         tokens: raise("--max-tokens", budget.tokens.map(|limit| limit.0), limits.max_tokens)?.map(Tokens),
-        cost: raise("--max-cost", budget.cost.map(|limit| limit.0), limits.max_cost.map(|cost| cost.0))?.map(MicroUsd),
+        cost: raise("--max-cost", budget.cost.map(|limit| limit.0), limits.max_cost.map(|cost| cost.0))?
+            .map(MicroUsd),
         steps: raise("--max-steps", budget.steps, limits.max_steps)?,
         ..Budget::default()
     })

@@ -21,7 +21,9 @@ const RECALL_TENTHS: u64 = 7;
 
 pub(crate) async fn run(global: &Global, args: &RunArgs, ui: &Ui) -> Result<Exit, Failure> {
     if args.task.trim().is_empty() {
-        return Err(Failure::new(Exit::Usage, "the task is empty").hint("say what to do: agentos run \"...\""));
+        return Err(
+            Failure::new(Exit::Usage, "the task is empty").hint("say what to do: agentos run \"...\"")
+        );
     }
     let profile = Profile::find(&args.agent)?;
     let profile = if args.write { profile.writing() } else { profile };
@@ -48,7 +50,8 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, ui: &Ui) -> Result<Exit
 
 /// The path as it will mean the same from another folder.
 fn whole(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::new(Exit::BadInput, format!("{}: {error}", path.display())))
+    std::path::absolute(path)
+        .map_err(|error| Failure::new(Exit::BadInput, format!("{}: {error}", path.display())))
 }
 
 fn spec(profile: &Profile, args: &RunArgs, folder: Option<&Path>, chosen: &Chosen) -> Spec {
@@ -65,7 +68,11 @@ fn spec(profile: &Profile, args: &RunArgs, folder: Option<&Path>, chosen: &Chose
         labels.insert("threads".to_owned(), threads.to_string());
     }
     Spec {
-        args: if spec.program == "react" { arguments(&spec.args, folder.is_some(), chosen) } else { spec.args.clone() },
+        args: if spec.program == "react" {
+            arguments(&spec.args, folder.is_some(), chosen)
+        } else {
+            spec.args.clone()
+        },
         budget: limits(spec.budget, &args.limits),
         model: Some(chosen.info.name.clone()),
         window: Some(chosen.window),

@@ -12,10 +12,14 @@ pub(crate) struct Interrupts {
 impl Interrupts {
     /// From now on these signals are taken here instead of ending the program.
     pub(crate) fn take() -> Result<Self, Failure> {
-        let stream =
-            |kind| signal(kind).map_err(|error| Failure::new(Exit::Io, format!("cannot take signals: {error}")));
-        let streams =
-            [stream(SignalKind::interrupt())?, stream(SignalKind::terminate())?, stream(SignalKind::hangup())?];
+        let stream = |kind| {
+            signal(kind).map_err(|error| Failure::new(Exit::Io, format!("cannot take signals: {error}")))
+        };
+        let streams = [
+            stream(SignalKind::interrupt())?,
+            stream(SignalKind::terminate())?,
+            stream(SignalKind::hangup())?,
+        ];
         Ok(Self { streams })
     }
 
@@ -30,7 +34,10 @@ impl Interrupts {
     }
 
     /// Runs `work`, unless one comes first.
-    pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    pub(crate) async fn unless<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         tokio::select! {
             done = work => done,
             () = self.next() => Err(Failure::new(Exit::Interrupted, "interrupted before the agent was started")),
