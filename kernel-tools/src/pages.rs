@@ -31,8 +31,8 @@ pub struct Piece {
 ///
 /// - The pieces are consecutive; together they are `text`. No text, no pieces.
 /// - A piece holds whole lines. Only a line of more than 2,000 bytes is cut within (between characters, at a space if one
-///   is near); its pieces say the same first and last line.
-/// - A piece has at most 2,000 bytes, and up to 3,000 if blank lines follow in it.
+///   is near); each of its pieces holds nothing else but blank lines beside it.
+/// - A piece has at most 2,000 bytes of text, and 3,000 with the blanks around it.
 /// - A piece is blank only where it must be: in a blank text, or within more than 1,000 bytes of blank lines.
 ///
 /// Linear in the length of the text.
@@ -66,6 +66,8 @@ pub fn split_pages(text: &str) -> Vec<Piece> {
 struct Unit {
     line: u32,
     range: Range<usize>,
+    /// It is a part of a line.
+    part: bool,
     blank: bool,
     heading: bool,
 }
@@ -82,6 +84,7 @@ fn units(text: &str) -> Vec<Unit> {
             units.push(Unit {
                 line: number,
                 range: start..start + length,
+                part: line.len() > LONGEST_LINE,
                 blank: part.trim().is_empty(),
                 heading: part.starts_with('#'),
             });
@@ -107,7 +110,10 @@ fn cut(units: &[Unit], first: usize) -> usize {
     let mut end = first + 1;
     let (mut after_blank, mut before_heading) = (None, None);
     let mut has_text = !units[first].blank;
-    while end < units.len() && size(end + 1) <= REST {
+    if units[first].part {
+        return end;
+    }
+    while end < units.len() && !units[end].part && size(end + 1) <= REST {
         if size(end) >= LEAST && size(end) <= TARGET && has_text {
             if units[end].heading {
                 before_heading = Some(end);
@@ -119,7 +125,7 @@ fn cut(units: &[Unit], first: usize) -> usize {
         has_text |= !units[end].blank;
         end += 1;
     }
-    if end == units.len() {
+    if end == units.len() || (units[end].part && size(end) <= TARGET) {
         return end;
     }
     if let Some(good) = before_heading.or(after_blank) {

@@ -12,7 +12,7 @@ use crate::{CallContext, Driver, ToolError, ToolErrorKind, ToolOutput, ToolPaths
 /// How many similar names an unknown tool is answered with.
 const SUGGESTIONS: usize = 3;
 /// Names less similar than this (Jaro-Winkler, 0 to 1) are not suggested.
-const SIMILAR: f64 = 0.6;
+const SIMILAR: f64 = 0.75;
 
 /// The tools of a kernel.
 ///

@@ -72,7 +72,7 @@ fn list(
     stop: &Stop,
 ) -> Result<ToolOutput, ToolError> {
     let mut walk = match Walk::new(workspace, path, host, stop) {
-        Ok(walk) => walk.to_depth(depth),
+        Ok(walk) => walk.limited_to(depth),
         Err(error) => return Ok(error.into()),
     };
     let mut entries: Vec<Value> = Vec::new();

@@ -1,12 +1,13 @@
 //! The tool `search_files`: lines that match a regular expression.
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cap_std::fs::File;
 use grep_matcher::Matcher;
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
-use grep_searcher::sinks::Lossy;
-use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder};
+use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder, Sink, SinkMatch};
 use kernel_types::{JsonText, Recovery, ToolCallRequest, ToolSpec};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -98,15 +99,56 @@ fn matcher(args: &Args) -> Result<RegexMatcher, grep_regex::Error> {
         .build(&args.pattern)
 }
 
+/// The lines found so far.
+#[derive(Default)]
+struct Found {
+    matches: Vec<Value>,
+    text: String,
+    /// There are more matches than are wanted.
+    more: bool,
+}
+
+/// Takes the matching lines of one file.
+struct Lines<'a> {
+    matcher: &'a RegexMatcher,
+    path: &'a str,
+    max: usize,
+    stop: &'a Stop,
+    found: &'a mut Found,
+    is_binary: bool,
+}
+
+impl Sink for Lines<'_> {
+    type Error = io::Error;
+
+    fn matched(&mut self, _searcher: &Searcher, line: &SinkMatch<'_>) -> io::Result<bool> {
+        if self.stop.check().is_err() {
+            return Ok(false);
+        }
+        if self.found.matches.len() == self.max {
+            self.found.more = true;
+            return Ok(false);
+        }
+        let number = line.line_number().unwrap_or(0);
+        let text = String::from_utf8_lossy(line.bytes());
+        let text = around_match(self.matcher, text.trim_end_matches(['\n', '\r']));
+        self.found.text += &format!("{}:{number}: {}\n", shown(self.path), shown(&text));
+        self.found.matches.push(json!({"path": self.path, "line": number, "text": text}));
+        Ok(true)
+    }
+
+    fn binary_data(&mut self, _searcher: &Searcher, _at: u64) -> io::Result<bool> {
+        self.is_binary = true;
+        Ok(false)
+    }
+}
+
 struct Search<'a> {
     matcher: RegexMatcher,
     searcher: Searcher,
     max: usize,
     stop: &'a Stop,
-    matches: Vec<Value>,
-    text: String,
-    /// There are more matches than `max`.
-    more: bool,
+    found: Found,
     files: u64,
     bytes: u64,
     skipped: u64,
@@ -119,8 +161,7 @@ impl<'a> Search<'a> {
             .binary_detection(BinaryDetection::quit(0))
             .heap_limit(Some(MAX_MEMORY))
             .build();
-        let (matches, text) = (Vec::new(), String::new());
-        Self { matcher, searcher, max, stop, matches, text, more: false, files: 0, bytes: 0, skipped: 0 }
+        Self { matcher, searcher, max, stop, found: Found::default(), files: 0, bytes: 0, skipped: 0 }
     }
 
     fn run(
@@ -145,7 +186,7 @@ impl<'a> Search<'a> {
                         Met::Entry(entry) => self.skipped += u64::from(entry.kind != Kind::Folder),
                         Met::Skipped { .. } => self.skipped += 1,
                     }
-                    if self.more || self.bytes > MAX_TOTAL {
+                    if self.found.more || self.bytes > MAX_TOTAL {
                         complete = false;
                         break;
                     }
@@ -176,46 +217,32 @@ impl<'a> Search<'a> {
         Ok(None)
     }
 
-    fn file(&mut self, path: &str, file: cap_std::fs::File, bytes: u64) -> Result<(), ToolError> {
+    fn file(&mut self, path: &str, file: File, bytes: u64) -> Result<(), ToolError> {
         if bytes > MAX_FILE {
             self.skipped += 1;
             return Ok(());
         }
         self.files += 1;
         self.bytes += bytes;
-        let Self { matcher, searcher, max, stop, matches, text, more, .. } = self;
-        let before = (matches.len(), text.len());
-        let mut binary = false;
-        let sink = Lossy(|number, line| {
-            if stop.check().is_err() {
-                return Ok(false);
-            }
-            if matches.len() == *max {
-                *more = true;
-                return Ok(false);
-            }
-            binary |= line.contains('\0');
-            let line = around_match(matcher, line.trim_end_matches(['\n', '\r']));
-            *text += &format!("{}:{number}: {}\n", shown(path), shown(&line));
-            matches.push(json!({"path": path, "line": number, "text": line}));
-            Ok(true)
-        });
-        let result = searcher.search_reader(&*matcher, std::io::Read::take(file, MAX_FILE), sink);
-        if binary || result.is_err() {
+        let Self { matcher, searcher, max, stop, found, .. } = self;
+        let before = (found.matches.len(), found.text.len());
+        let mut sink = Lines { matcher, path, max: *max, stop, found, is_binary: false };
+        let result = searcher.search_reader(&*matcher, file.take(MAX_FILE), &mut sink);
+        if sink.is_binary || result.is_err() {
             // What was found before it turned out to be no text does not count.
-            matches.truncate(before.0);
-            text.truncate(before.1);
+            found.matches.truncate(before.0);
+            found.text.truncate(before.1);
             self.skipped += 1;
         }
         Ok(stop.check()?)
     }
 
     fn answer(self, denied: u64, complete: bool) -> ToolOutput {
-        let mut text = self.text;
-        if self.matches.is_empty() {
+        let Found { matches, mut text, more } = self.found;
+        if matches.is_empty() {
             text += &format!("no match in {}\n", counted(self.files, "file"));
         }
-        if self.more {
+        if more {
             text += &format!("(there are more than {} matches: narrow the pattern or the path)\n", self.max);
         } else if !complete {
             text += "(the search ended after 512 MB: narrow the path)\n";
@@ -230,7 +257,7 @@ impl<'a> Search<'a> {
             text += &format!("({} left out: no capability to read)\n", counted(denied, "path"));
         }
         let data = json!({
-            "matches": self.matches, "complete": complete, "files": self.files, "skipped": self.skipped, "denied": denied,
+            "matches": matches, "complete": complete, "files": self.files, "skipped": self.skipped, "denied": denied,
         });
         ToolOutput::ok(JsonText::from(data), text.trim_end())
     }

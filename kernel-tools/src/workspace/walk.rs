@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The same walk, `depth` levels deep at most (1: the folder's own entries).
-    pub(crate) fn to_depth(mut self, depth: usize) -> Self {
+    pub(crate) fn limited_to(mut self, depth: usize) -> Self {
         self.max_depth = depth.min(MAX_DEPTH);
         self
     }
