@@ -6,13 +6,13 @@
 //! [`crate::tree`] spawns and ends, [`crate::recover`] takes over from a store. [`crate::engine`] drives it all.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use kernel_sched::{Micros, Scheduler};
 use kernel_storage::Arrival;
-use kernel_types::{CallResult, Epoch, Event, MicroUsd, Millis, Pid, ProcessInfo, Seq, StepNo, Timestamp};
+use kernel_types::{CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, ProcessInfo, Seq, StepNo, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -64,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) waiter: Option<tokio::sync::oneshot::Sender<Result<u64, KernelError>>>,
     pub(crate) steps: u64,
     pub(crate) in_flight: InFlight,
+    /// Device calls that kept their thread past the deadline: answered and no longer counted as in flight.
+    pub(crate) left_behind: HashSet<(CallKey, u32)>,
     pub(crate) cursor: Arrival,
     pub(crate) last_poll: Instant,
     pub(crate) fatal: Option<KernelError>,
@@ -108,6 +110,7 @@ impl Core {
             waiter: None,
             steps: 0,
             in_flight: InFlight::default(),
+            left_behind: HashSet::new(),
             cursor: Arrival(0),
             last_poll: Instant::now(),
             fatal: None,

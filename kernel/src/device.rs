@@ -91,7 +91,9 @@ impl Core {
         let host = Arc::new(AgentHost { key, capabilities: Arc::clone(&process.capabilities), parts: Arc::clone(&parts), timeout });
         let context = CallContext { host, timeout: timeout.into() };
         let work = async move { End::Tool(parts.registry.call(&request, &context).await) };
-        self.starts.push(Start { key, attempt: pending.attempt, future: guarded(work, timeout) });
+        let attempt = pending.attempt;
+        self.starts.push(Start { key, attempt, future: guarded(work, timeout) });
+        self.expect_end(key, timeout);
     }
 
     /// Asks for a slot of the model's Cpu.
@@ -163,6 +165,7 @@ impl Core {
             End::Infer(parts.cpus[cpu].infer(request, &sink).await)
         };
         self.starts.push(Start { key, attempt, future: guarded(work, timeout) });
+        self.expect_end(key, timeout);
         true
     }
 
@@ -343,10 +346,46 @@ impl Core {
         }
     }
 
+    /// A device call ends at its own deadline, unless it keeps the thread that its timer would run on: then the kernel
+    /// ends it, when code of others has had its time on top.
+    fn expect_end(&mut self, key: CallKey, timeout: Duration) {
+        let latest = self.now().after(timeout.saturating_add(self.parts.limits.step).into());
+        self.timers.push(std::cmp::Reverse((latest, key.pid, key.step, key.seq)));
+    }
+
+    /// Ends a device call that does not give its thread back. Its future is dropped when it does.
+    fn leave_behind(&mut self, process: &mut Process, index: usize) {
+        let open = &process.image.open[index];
+        let (seq, no) = (open.seq, open.no);
+        let key = CallKey { pid: process.pid, step: process.image.step, seq };
+        let Some(attempt) = open.pending.as_ref().map(|pending| pending.attempt) else { return };
+        let Some(running) = process.running.get_mut(&seq) else { return };
+        let Some(abort) = running.abort.take() else {
+            // It is about to be polled for the first time: the watchdog looks after that.
+            return self.expect_end(key, Duration::ZERO);
+        };
+        abort.abort();
+        let held = running.started.elapsed();
+        tracing::warn!(%key, ?held, "a device blocked a thread past its deadline");
+        self.left_behind.insert((key, attempt));
+        self.in_flight.devices -= 1;
+        let end = End::Stuck(held.into());
+        if no == SyscallNo::Infer { self.infer_done(process, index, end) } else { self.tool_done(process, index, end) }
+        self.settle(process);
+    }
+
+    /// A device call's future has ended or was dropped.
+    pub(crate) fn device_returned(&mut self, key: CallKey, attempt: u32) {
+        if !self.left_behind.remove(&(key, attempt)) {
+            self.in_flight.devices -= 1;
+        }
+    }
+
     fn timed_out(&mut self, process: &mut Process, step: StepNo, seq: Seq) {
         let Some(index) = process.pending_index(step, seq) else { return };
         let no = process.image.open[index].no;
         let result = match no {
+            SyscallNo::Infer | SyscallNo::ToolCall => return self.leave_behind(process, index),
             SyscallNo::Sleep => Ok(Answer::Done),
             _ => Err(SysError::new(ErrorKind::Deadline, format!("{no}: nothing came before the deadline"))),
         };
@@ -410,7 +449,7 @@ fn broken(end: End) -> SysError {
     match end {
         End::Deadline(after) => SysError::new(ErrorKind::Deadline, format!("no answer within {after}")),
         End::Stuck(after) => {
-            SysError::new(ErrorKind::Deadline, format!("blocked the kernel's thread for {after} and was left behind"))
+            SysError::new(ErrorKind::Deadline, format!("blocked a thread of the kernel for {after} and was left behind"))
         }
         End::Panicked(text) => SysError::new(ErrorKind::Faulted, format!("panicked: {text}")),
         _ => SysError::new(ErrorKind::Faulted, "answered another kind of call"),

@@ -291,7 +291,7 @@ fn launch(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, start: Start, g
         }
         Err(future) => {
             let teller = Arc::clone(shared);
-            let finish = DeviceGuard { shared: Arc::clone(shared), armed: true };
+            let finish = DeviceGuard { shared: Arc::clone(shared), key, attempt, armed: true };
             let task = shared.runtime.spawn(async move {
                 let mut finish = finish;
                 let end = future.await;
@@ -307,13 +307,16 @@ fn launch(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, start: Start, g
 /// Counts a device call as ended when its task is aborted.
 struct DeviceGuard {
     shared: Arc<Shared>,
+    key: CallKey,
+    attempt: u32,
     armed: bool,
 }
 
 impl Drop for DeviceGuard {
     fn drop(&mut self) {
         if self.armed {
-            self.shared.tell(Message::Request(Box::new(|core| core.in_flight.devices -= 1)));
+            let (key, attempt) = (self.key, self.attempt);
+            self.shared.tell(Message::Request(Box::new(move |core| core.device_returned(key, attempt))));
         }
     }
 }
@@ -374,7 +377,7 @@ impl Core {
         match message {
             Message::Request(work) => work(self),
             Message::Device(key, attempt, end) => {
-                self.in_flight.devices -= 1;
+                self.device_returned(key, attempt);
                 self.device_done(key, attempt, end);
             }
             Message::Batch(batch, result) => {

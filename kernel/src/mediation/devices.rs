@@ -8,7 +8,7 @@ use super::Assemble;
 use super::probe::Behaviour;
 use super::rig::{Rig, tool};
 use super::sample::{infer, window};
-use crate::{KernelBuilder, Limits};
+use crate::Limits;
 
 /// What is put to the test.
 #[derive(Clone, Copy)]
@@ -17,10 +17,16 @@ enum Device {
     Model,
 }
 
-/// Deadlines short enough for a test. The laws replace the kernel's limits.
-fn short(builder: KernelBuilder) -> KernelBuilder {
+/// Deadlines short enough for a test, where the behaviour ends with one. The laws replace the kernel's limits.
+fn limits(behaviour: Behaviour) -> Limits {
     let soon = Duration::from_millis(400);
-    builder.limits(Limits { step: soon, infer: soon, tool: soon, ..Limits::default() })
+    let all = Limits::default();
+    match behaviour {
+        Behaviour::Hang => Limits { infer: soon, tool: soon, ..all },
+        Behaviour::Block => Limits { step: soon, ..all },
+        Behaviour::BlockLater => Limits { step: soon, infer: soon, tool: soon, ..all },
+        _ => all,
+    }
 }
 
 impl Device {
@@ -51,7 +57,7 @@ async fn outcome(rig: &Rig, pid: Pid) -> CallResult {
 /// The call is answered once, with this error, and both its process and another one go on while the device still holds
 /// on to what it took.
 async fn answered_once(make: &impl Assemble, device: Device, behaviour: Behaviour, expected: ErrorKind) {
-    let rig = Rig::with(make, short).await;
+    let rig = Rig::with(make, |builder| builder.limits(limits(behaviour))).await;
     let pid = device.caller(&rig, behaviour).await;
     let bystander = rig.bystander().await;
     rig.run().await;

@@ -7,25 +7,25 @@ use kernel_storage::{SqliteStore, Store};
 use tempfile::TempDir;
 
 /// A folder for databases, removed at the end.
-pub struct Scratch {
+pub(crate) struct Scratch {
     folder: TempDir,
     opened: AtomicU32,
 }
 
 impl Scratch {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), opened: AtomicU32::new(0) }
     }
 
     /// An empty database.
-    pub async fn sqlite(&self) -> SqliteStore {
+    pub(crate) async fn sqlite(&self) -> SqliteStore {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         SqliteStore::open(self.folder.path().join(format!("{number}.db"))).await.unwrap()
     }
 }
 
 /// A store behind a queue, served by a task of this runtime.
-pub fn behind_a_queue(store: impl Store + 'static) -> StoreMailbox {
+pub(crate) fn behind_a_queue(store: impl Store + 'static) -> StoreMailbox {
     let (mailbox, service) = MailboxOptions { queue: 4 }.serve(store);
     tokio::spawn(service.run());
     mailbox
