@@ -1,6 +1,7 @@
 //! The gate: the one place that decides whether a call goes on. A function of data; nothing here carries anything out.
 
 use kernel_security::{Relation, Request, decide};
+use kernel_tools::ToolPaths;
 use kernel_types::{Call, Decision, ErrorKind, Pid, SysError, SyscallNo};
 
 use crate::core::Core;
@@ -45,11 +46,13 @@ impl Core {
         let paths;
         match call {
             Call::ToolCall(args) => {
+                // An unknown tool is judged by the capabilities like any other, so that a refusal tells nothing.
                 request.tool = self.parts.registry.spec(&args.tool);
-                match self.parts.registry.paths(&args.tool, &args.args) {
-                    Ok(found) => paths = found,
-                    Err(error) => return Decision::Reject { reason: error.to_string() },
-                }
+                paths = match request.tool.map(|tool| self.parts.registry.paths(&tool.name, &args.args)) {
+                    Some(Ok(found)) => found,
+                    Some(Err(error)) => return Decision::Reject { reason: error.to_string() },
+                    None => ToolPaths::default(),
+                };
                 request.reads = &paths.reads;
                 request.writes = &paths.writes;
             }
