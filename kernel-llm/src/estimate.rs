@@ -40,8 +40,9 @@ pub(crate) fn truncate(text: &str, limit: Tokens) -> &str {
 
 /// The estimated tokens of the beginning that two texts share.
 pub(crate) fn common_prefix(a: &str, b: &str) -> Tokens {
-    let shared = a.chars().zip(b.chars()).take_while(|(x, y)| x == y).map(|(c, _)| quarters(c)).sum::<u64>();
-    Tokens(shared / 4)
+    let differs = a.bytes().zip(b.bytes()).position(|(x, y)| x != y);
+    let end = a.floor_char_boundary(differs.unwrap_or(a.len().min(b.len())));
+    Tokens(a[..end].chars().map(quarters).sum::<u64>() / 4)
 }
 
 /// A prompt as one text, in the order in which models see it.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use kernel_types::{Inference, ModelInfo};
 
-use super::simulator::Simulator;
+use super::simulator::{Simulator, pause};
 use super::{Script, ScriptedReply};
 use crate::{Cpu, CpuError, CpuErrorKind, DeltaSink, InferRequest};
 
@@ -69,7 +69,7 @@ impl Cpu for Scripted {
     }
 
     async fn infer(&self, request: InferRequest, sink: &dyn DeltaSink) -> Result<Inference, CpuError> {
-        self.simulator.check(&request)?;
+        let seen = self.simulator.read(&request)?;
         let provider = &self.simulator.model.name;
         let Some(number) = self.script.choose(&request.prompt) else {
             let message = format!("the script's {} replies are exhausted", self.script.replies.len());
@@ -78,10 +78,10 @@ impl Cpu for Scripted {
         let reply = &self.script.replies[number];
         match &reply.fault {
             Some(fault) if self.is_faulty(number, reply) => {
-                tokio::time::sleep(reply.canned.delay).await;
+                pause(reply.canned.delay).await;
                 Err(fault.happen(provider).await)
             }
-            _ => Ok(self.simulator.say(&request, &reply.canned, sink).await),
+            _ => Ok(self.simulator.say(&request, seen, &reply.canned, sink).await),
         }
     }
 

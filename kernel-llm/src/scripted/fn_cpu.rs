@@ -66,9 +66,9 @@ impl Cpu for FnCpu {
     }
 
     async fn infer(&self, request: InferRequest, sink: &dyn DeltaSink) -> Result<Inference, CpuError> {
-        self.simulator.check(&request)?;
+        let seen = self.simulator.read(&request)?;
         let canned = (self.answer)(&request)?;
-        Ok(self.simulator.say(&request, &canned, sink).await)
+        Ok(self.simulator.say(&request, seen, &canned, sink).await)
     }
 
     async fn health(&self) -> Result<(), CpuError> {

@@ -1,6 +1,7 @@
 //! What all simulated models share: streaming, token counts, a prefix cache.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use kernel_types::{Inference, ModelInfo, Part, TokenUsage, Tokens};
 use parking_lot::Mutex;
@@ -11,6 +12,19 @@ use crate::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
 
 /// How many prompts the simulated cache remembers.
 const CACHED_PROMPTS: usize = 8;
+
+/// Waits; not at all for no delay, where a timer would wait for its next tick.
+pub(super) async fn pause(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// A prompt as the model sees it.
+pub(super) struct Seen {
+    text: String,
+    tokens: Tokens,
+}
 
 /// Turns prepared answers into inferences. Counts are estimates of the texts, equal for equal texts, and are reported as
 /// the provider's own: this is the provider.
@@ -27,31 +41,33 @@ impl Simulator {
         Self { model, chunk, recent: Mutex::default() }
     }
 
-    /// Refuses what a provider would refuse.
-    pub(super) fn check(&self, request: &InferRequest) -> Result<(), CpuError> {
+    /// Reads the prompt as the model would see it; refuses what a provider would refuse.
+    pub(super) fn read(&self, request: &InferRequest) -> Result<Seen, CpuError> {
         let name = &self.model.name;
         if request.model != *name {
             let message = format!("no model {:?} here, only {name:?}", request.model);
             return Err(CpuError::new(CpuErrorKind::UnknownModel, name, message));
         }
-        let input = estimate_text(&flatten(&request.prompt));
-        if input > self.model.window {
+        let text = flatten(&request.prompt);
+        let tokens = estimate_text(&text);
+        if tokens > self.model.window {
             let message =
-                format!("prompt of {input} tokens exceeds the window of {} tokens", self.model.window);
+                format!("prompt of {tokens} tokens exceeds the window of {} tokens", self.model.window);
             return Err(CpuError::new(CpuErrorKind::TooLong, name, message));
         }
-        Ok(())
+        Ok(Seen { text, tokens })
     }
 
     /// Says `canned` as the answer to `request`, at most as much of it as asked for.
     pub(super) async fn say(
         &self,
         request: &InferRequest,
+        seen: Seen,
         canned: &Canned,
         sink: &dyn DeltaSink,
     ) -> Inference {
-        tokio::time::sleep(canned.delay).await;
-        let (input, cached) = self.input(&flatten(&request.prompt));
+        pause(canned.delay).await;
+        let (input, cached) = (seen.tokens, self.cached(seen));
         let text = truncate(&canned.text, request.max_output);
         self.stream(request, text, sink).await;
 
@@ -91,17 +107,16 @@ impl Simulator {
         }
     }
 
-    /// The tokens of a prompt and how many of them are cached; the prompt is cached from now on. As with real providers
-    /// the last token is always computed.
-    fn input(&self, prompt: &str) -> (Tokens, Tokens) {
-        let input = estimate_text(prompt);
+    /// How many tokens of a prompt are cached; all of it is from now on. As with real providers the last token is always
+    /// computed.
+    fn cached(&self, seen: Seen) -> Tokens {
         let mut recent = self.recent.lock();
-        let cached = recent.iter().map(|old| common_prefix(old, prompt)).max().unwrap_or_default();
-        recent.retain(|old| old != prompt);
-        recent.push_back(prompt.to_owned());
+        let cached = recent.iter().map(|old| common_prefix(old, &seen.text)).max().unwrap_or_default();
+        recent.retain(|old| *old != seen.text);
+        recent.push_back(seen.text);
         if recent.len() > CACHED_PROMPTS {
             recent.pop_front();
         }
-        (input, cached.min(input.saturating_sub(Tokens(1))))
+        cached.min(seen.tokens.saturating_sub(Tokens(1)))
     }
 }
