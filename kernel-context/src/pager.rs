@@ -127,9 +127,9 @@ pub struct PageStatus {
 /// - Rendering is append-only: between two renders with no `Evict`, `Free`, `Pin` or `Note` in between, the earlier messages
 ///   are a prefix of the later ones (a last message of the same role may have grown at its end). Notes render last.
 /// - Pages allocated since the last render are in the next one, unless allocated `swapped` or documents, which leave first
-///   when not everything fits: a folder larger than the window can be imported and is there to be recalled. So an allocation that does not fit
-///   beside what is pinned or just as new is refused: [`PagerError::TooLarge`] if its group alone exceeds the window, else
-///   [`PagerError::AllPinned`]. Only a recalibration may make a plan that evicts them.
+///   when not everything fits: a folder larger than the window can be imported and is there to be recalled. So an
+///   allocation that does not fit beside what is pinned or just as new is refused: [`PagerError::TooLarge`] if its group
+///   alone exceeds the window, else [`PagerError::AllPinned`]. Only a recalibration may make a plan that evicts them.
 /// - A page's text is not empty.
 /// - A superseded note is no longer pinned; it can be read, not recalled.
 /// - An error MUST leave the state unchanged.
