@@ -10,8 +10,8 @@ use kernel_security::{DenyAll, Policy, Sandbox};
 use kernel_storage::{MemoryStore, Store};
 use kernel_tools::{Driver, Registry};
 use kernel_types::Capabilities;
-use rand::rngs::SysRng;
 use rand::TryRng;
+use rand::rngs::SysRng;
 
 use crate::core::Core;
 use crate::engine::{self, Shared};
@@ -51,7 +51,7 @@ impl Default for KernelBuilder {
             cpus: Vec::new(),
             model: None,
             drivers: Vec::new(),
-            sandbox: Arc::new(DenyAll::default()),
+            sandbox: Arc::new(DenyAll),
             pagers: Arc::new(BatchPagers::default()),
             scheduler: Box::new(|| Box::new(PriorityRoundRobin::default())),
             programs,

@@ -39,7 +39,7 @@ impl Core {
             });
             commits.extend(built.flatten());
         }
-        (!commits.is_empty()).then(|| Batch { commits, first_try: now, next_try: now, tries: 0 })
+        (!commits.is_empty()).then_some(Batch { commits, first_try: now, next_try: now, tries: 0 })
     }
 
     fn build_commit(&mut self, process: &mut Process) -> Commit {
@@ -108,7 +108,8 @@ impl Core {
             }
             Err(error) => {
                 let patient = batch.first_try.elapsed() < self.parts.limits.store_patience;
-                let passing = matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::CommitUnknown);
+                let passing =
+                    matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::CommitUnknown);
                 if passing && patient {
                     tracing::warn!(%error, "commit failed, trying again");
                     let wait = std::time::Duration::from_millis(10 << batch.tries.min(6));

@@ -244,7 +244,12 @@ fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) 
 }
 
 /// Runs a process's steps until it makes a call that is not answered at once.
-fn step(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, generation: u64) -> Result<(), Replaced> {
+fn step(
+    shared: &Arc<Shared>,
+    core: &mut MutexGuard<'_, Core>,
+    pid: Pid,
+    generation: u64,
+) -> Result<(), Replaced> {
     let Some((mut program, input)) = core.begin_step(pid) else { return Ok(()) };
     shared.enter(What::Step(pid));
     let (program, stepped) = MutexGuard::unlocked(core, || {
@@ -268,14 +273,22 @@ fn step(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, generat
 }
 
 /// Polls a future once, with the lock free. `Err` hands it back: it needs more time.
-fn poll_once<T>(core: &mut MutexGuard<'_, Core>, mut future: BoxFuture<'static, T>) -> Result<T, BoxFuture<'static, T>> {
+fn poll_once<T>(
+    core: &mut MutexGuard<'_, Core>,
+    mut future: BoxFuture<'static, T>,
+) -> Result<T, BoxFuture<'static, T>> {
     MutexGuard::unlocked(core, || match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Ok(value),
         Poll::Pending => Err(future),
     })
 }
 
-fn launch(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, start: Start, generation: u64) -> Result<(), Replaced> {
+fn launch(
+    shared: &Arc<Shared>,
+    core: &mut MutexGuard<'_, Core>,
+    start: Start,
+    generation: u64,
+) -> Result<(), Replaced> {
     let Start { key, attempt, future } = start;
     core.in_flight.devices += 1;
     shared.enter(What::Device(key, attempt));
@@ -406,8 +419,11 @@ impl Core {
     fn bodies_loaded(&mut self, pid: Pid, result: Result<Vec<(BlobHash, Arc<str>)>, KernelError>) {
         match result {
             Ok(found) if found.is_empty() => {
-                let reason = "a page body is missing from the store: run `agentos audit verify`".to_owned();
-                self.fail(KernelError::Damaged { pid, reason });
+                self.with(pid, |core, process| {
+                    process.loading = false;
+                    let reason = "a page body is missing from the store: `agentos audit verify` names it";
+                    core.end(process, kernel_types::ExitStatus::Faulted(reason.to_owned()));
+                });
             }
             Ok(found) => {
                 self.with(pid, |core, process| {
@@ -440,7 +456,10 @@ impl Core {
     fn step_stuck(&mut self, pid: Pid, held: Duration) {
         self.with(pid, |core, process| {
             process.stepping = false;
-            core.end(process, kernel_types::ExitStatus::Faulted(format!("a step did not return within {held:?}")));
+            core.end(
+                process,
+                kernel_types::ExitStatus::Faulted(format!("a step did not return within {held:?}")),
+            );
         });
     }
 
@@ -497,7 +516,8 @@ impl Core {
         {
             return None;
         }
-        let mut pause = if self.mode == Mode::Paused { Duration::from_secs(3600) } else { self.parts.limits.poll };
+        let mut pause =
+            if self.mode == Mode::Paused { Duration::from_secs(3600) } else { self.parts.limits.poll };
         let now = Instant::now();
         for batch in &self.retries {
             pause = pause.min(batch.next_try.saturating_duration_since(now));

@@ -1,11 +1,12 @@
 //! The kernel as its embedder holds it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel_storage::Store;
 use kernel_types::{
-    AgentRow, Budget, ErrorKind, ExitStatus, Mail, MailBody, MailId, Pid, ProcessInfo, ProcessState, Signal, Spec,
-    SysError, Timestamp,
+    AgentRow, Budget, ErrorKind, ExitStatus, Mail, MailBody, MailId, Pid, ProcessInfo, ProcessState, Signal,
+    Spec, SysError, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -13,6 +14,9 @@ use crate::builder::KernelBuilder;
 use crate::core::{Core, Mode};
 use crate::engine::Shared;
 use crate::error::KernelError;
+
+/// How long a shutdown waits for the engine's thread.
+const LET_GO: Duration = Duration::from_secs(5);
 
 /// How far [`Kernel::run_until`] goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,7 +137,10 @@ impl Kernel {
     pub async fn resume(&self, pid: Pid) -> Result<Vec<Pid>, KernelError> {
         let row = self.shared.parts.store.agent(pid).await?.ok_or(KernelError::UnknownProcess(pid))?;
         if row.exited {
-            return Err(KernelError::Refused(SysError::new(ErrorKind::NotFound, format!("process {pid} has ended"))));
+            return Err(KernelError::Refused(SysError::new(
+                ErrorKind::NotFound,
+                format!("process {pid} has ended"),
+            )));
         }
         let live = self.live_rows().await?;
         let mut family = vec![pid];
@@ -180,7 +187,8 @@ impl Kernel {
         Arc::clone(&self.shared.parts.store)
     }
 
-    /// Waits until what is in flight has ended and is durable, then stops.
+    /// Waits until what is in flight has ended and is durable, then stops and lets go of the parts: a store with a lock
+    /// can be opened again after this.
     ///
     /// # Errors
     /// [`KernelError::Store`].
@@ -188,11 +196,20 @@ impl Kernel {
         let (sender, receiver) = oneshot::channel();
         self.shared.request(move |core| core.begin_run(Mode::Paused, sender))?;
         let ended = receiver.await.map_err(|_| KernelError::Stopped)?;
+        let parts = Arc::downgrade(&self.shared);
         drop(self);
+        // The engine's thread ends at its next turn. One that code of others keeps is not waited for any longer.
+        let patience = tokio::time::Instant::now() + LET_GO;
+        while parts.strong_count() > 0 && tokio::time::Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         ended.map(drop)
     }
 
-    async fn ask<T: Send + 'static>(&self, work: impl FnOnce(&mut Core) -> T + Send + 'static) -> Result<T, KernelError> {
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, KernelError> {
         let (sender, receiver) = oneshot::channel();
         self.shared.request(move |core| {
             // The asker may have gone away.
@@ -244,7 +261,8 @@ impl Core {
             Some(error) => Err(error.clone()),
             None => {
                 let pid = self.fresh_pid();
-                let capabilities = spec.capabilities.clone().unwrap_or_else(|| self.parts.capabilities.clone());
+                let capabilities =
+                    spec.capabilities.clone().unwrap_or_else(|| self.parts.capabilities.clone());
                 self.create(pid, Pid::INIT, spec, capabilities).map(|()| pid).map_err(|error| {
                     KernelError::Refused(SysError::new(ErrorKind::InvalidArgument, error.to_string()))
                 })

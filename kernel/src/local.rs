@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use kernel_context::{Change, PageDraft, Pager, PagerError, Swap};
 use kernel_types::{
-    ABI_VERSION, Answer, Call, CallResult, ErrorKind, NewPage, PageBody, PageKind, PageNo, Pid, RecallArgs, RecallQuery,
-    Recalled, SysError, Tokens, ToolSpec,
+    ABI_VERSION, Answer, Call, CallResult, ErrorKind, NewPage, PageBody, PageKind, PageNo, Pid, RecallArgs,
+    RecallQuery, Recalled, SysError, Tokens, ToolSpec,
 };
 use rand::Rng;
 
@@ -27,11 +27,12 @@ impl Core {
             Call::PageAlloc { pages } => self.page_alloc(process, pages),
             Call::Note { name, text } => {
                 let kind = PageKind::Note { name: name.clone() };
-                self.page_alloc(process, &mut vec![NewPage::text(kind, text.as_str())])
+                self.page_alloc(process, &mut [NewPage::text(kind, text.as_str())])
             }
-            Call::PageRead { page } => {
-                self.with_pager(process, |pager, swap, _| pager.read(*page, swap)).map(Answer::Page).map_err(Paged::from)
-            }
+            Call::PageRead { page } => self
+                .with_pager(process, |pager, swap, _| pager.read(*page, swap))
+                .map(Answer::Page)
+                .map_err(Paged::from),
             Call::PagePin { page } => self.change(process, Change::Pin(*page)),
             Call::PageUnpin { page } => self.change(process, Change::Unpin(*page)),
             Call::PageFree { page } => self.change(process, Change::Free(*page)),
@@ -56,7 +57,9 @@ impl Core {
             Call::Get { name } => Ok(Answer::Value(process.values.get(name).cloned())),
             Call::Now => Ok(Answer::Time(self.now())),
             Call::Random => Ok(Answer::Random(self.rng.next_u64())),
-            other => Err(SysError::new(ErrorKind::Unsupported, format!("{} is not a local call", other.number()))),
+            other => {
+                Err(SysError::new(ErrorKind::Unsupported, format!("{} is not a local call", other.number())))
+            }
         }
     }
 
@@ -132,7 +135,8 @@ impl Core {
                 }
                 PageBody::Blob(hash) if process.image.attachments.contains(hash) => *hash,
                 PageBody::Blob(hash) => {
-                    let message = format!("{hash} is not among the attachments of a tool result of this process");
+                    let message =
+                        format!("{hash} is not among the attachments of a tool result of this process");
                     return Err(Paged::Call(SysError::new(ErrorKind::InvalidArgument, message)));
                 }
             };
@@ -219,7 +223,8 @@ fn recall_tool() -> ToolSpec {
     });
     ToolSpec {
         name: RECALL_TOOL.to_owned(),
-        description: "Brings pages that are swapped out back into view: those that fit the query best.".to_owned(),
+        description: "Brings pages that are swapped out back into view: those that fit the query best."
+            .to_owned(),
         input: schema.into(),
         recovery: kernel_types::Recovery::Reread,
         timeout: kernel_types::Millis(1000),
@@ -244,7 +249,9 @@ fn by_number(pager: &dyn Pager, pages: &[PageNo], budget: Tokens) -> Result<Vec<
     let mut left = budget;
     let mut hits = Vec::with_capacity(pages.len());
     for page in pages {
-        let index = table.binary_search_by_key(page, |status| status.page).map_err(|_| PagerError::NotFound(*page))?;
+        let index = table
+            .binary_search_by_key(page, |status| status.page)
+            .map_err(|_| PagerError::NotFound(*page))?;
         let status = &table[index];
         if status.tokens > left {
             break;
@@ -276,7 +283,9 @@ fn put(process: &mut Process, name: &str, value: Option<&str>) -> CallResult {
 pub(crate) fn pager_error(error: &PagerError) -> SysError {
     let kind = match error {
         PagerError::NotFound(_) => ErrorKind::NotFound,
-        PagerError::TooLarge { .. } | PagerError::AllPinned { .. } | PagerError::Overfull { .. } => ErrorKind::TooLarge,
+        PagerError::TooLarge { .. } | PagerError::AllPinned { .. } | PagerError::Overfull { .. } => {
+            ErrorKind::TooLarge
+        }
         PagerError::Invalid(_) | PagerError::Pinned(_) => ErrorKind::InvalidArgument,
         _ => ErrorKind::Failed,
     };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use kernel_context::PagerError;
 use kernel_types::{
-    Answer, BlobHash, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, InferArgs, PageView, Pid, Prompt,
-    Recovery, Reservation, Seq, SysError, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolMode,
+    Answer, BlobHash, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, InferArgs, PageView,
+    Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolMode,
 };
 
 use crate::core::{Core, Spent};
@@ -28,6 +28,7 @@ struct Prepared {
     then: Then,
 }
 
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for one call")]
 enum Then {
     /// It ended already.
     Answer(CallResult),
@@ -79,11 +80,15 @@ impl Core {
             if !process.runnable() {
                 return None;
             }
-            let limit = process
-                .quota_hit
-                .take()
-                .or_else(|| (process.left().steps == Some(0)).then_some(kernel_types::LimitName::Steps));
-            if let Some(limit) = limit {
+            let spent = process.left().steps == Some(0);
+            if let Some(signal) = process.image.signal.filter(|_| spent) {
+                // No step is left to ask the program in.
+                core.end(process, ExitStatus::Killed(signal));
+                return None;
+            }
+            let limit = process.quota_hit.take().or_else(|| spent.then_some(kernel_types::LimitName::Steps));
+            // Who is asked to end is not held up by a limit that it hit before.
+            if let Some(limit) = limit.filter(|_| process.image.signal.is_none()) {
                 core.suspend(process, kernel_types::SuspendReason::Limit(limit));
                 return None;
             }
@@ -129,7 +134,8 @@ impl Core {
                     core.end(process, ExitStatus::Faulted("a step made no call and did not exit".to_owned()));
                 }
                 Stepped::Done(Step::Calls(calls), _) if calls.len() > limits.calls_per_step => {
-                    let reason = format!("a step made {} calls, the limit is {}", calls.len(), limits.calls_per_step);
+                    let reason =
+                        format!("a step made {} calls, the limit is {}", calls.len(), limits.calls_per_step);
                     core.end(process, ExitStatus::Faulted(reason));
                 }
                 Stepped::Done(Step::Calls(calls), saved) => {
@@ -169,8 +175,11 @@ impl Core {
                 preparing.next += 1;
                 continue;
             };
-            let result =
-                if local_pass { self.carry(process, index, &mut call) } else { self.arrange(process, index, &mut call) };
+            let result = if local_pass {
+                self.carry(process, index, &mut call)
+            } else {
+                self.arrange(process, index, &mut call)
+            };
             let preparing = process.preparing.as_mut().expect("carrying a call does not end the preparation");
             match result {
                 Ok(()) => preparing.next += 1,
@@ -276,7 +285,12 @@ impl Core {
         Prepared { reserved, recovery, ..Prepared::allowed(&call, Then::Start) }
     }
 
-    fn arrange_infer(&mut self, process: &mut Process, index: usize, args: &InferArgs) -> Result<Prepared, Fault> {
+    fn arrange_infer(
+        &mut self,
+        process: &mut Process,
+        index: usize,
+        args: &InferArgs,
+    ) -> Result<Prepared, Fault> {
         let call = Call::Infer(args.clone());
         let invalid = |kind, message: String| Ok(Prepared::invalid(&call, SysError::new(kind, message)));
         let parts = Arc::clone(&self.parts);
@@ -286,7 +300,10 @@ impl Core {
         };
         let Some(served) = parts.models.get(name) else {
             let known: Vec<&str> = parts.models.keys().map(String::as_str).collect();
-            return invalid(ErrorKind::NotFound, format!("unknown model {name:?}; this kernel has {}", known.join(", ")));
+            return invalid(
+                ErrorKind::NotFound,
+                format!("unknown model {name:?}; this kernel has {}", known.join(", ")),
+            );
         };
         if !process.prompts.is_empty() {
             return invalid(ErrorKind::InvalidArgument, "one infer a step".to_owned());
@@ -333,8 +350,10 @@ impl Core {
             ToolMode::Native if model.native_tools => self.offered_tools(process, &args.without),
             _ => Vec::new(),
         };
-        let tool_text: usize =
-            tools.iter().map(|tool| tool.name.len() + tool.description.len() + tool.input.as_str().len()).sum();
+        let tool_text: usize = tools
+            .iter()
+            .map(|tool| tool.name.len() + tool.description.len() + tool.input.as_str().len())
+            .sum();
         let tokens = rendered.tokens.saturating_add(Tokens(tool_text.div_ceil(3) as u64));
         let room = model.window.saturating_sub(tokens);
         let max_output = args.max_output.min(model.max_output).min(room);

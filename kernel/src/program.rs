@@ -7,6 +7,7 @@ use thiserror::Error;
 
 /// What a program is resumed with.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one is made for each step, and moved once")]
 pub enum Input {
     /// The first step: what was spawned.
     Start(Spec),
@@ -51,8 +52,8 @@ impl Saved {
     /// # Errors
     /// [`ProgramError::State`] if the type does not encode.
     pub fn of<T: Serialize>(version: u16, state: &T) -> Result<Self, ProgramError> {
-        let bytes =
-            kernel_types::encode(SAVED, version, state).map_err(|error| ProgramError::State(error.to_string()))?;
+        let bytes = kernel_types::encode(SAVED, version, state)
+            .map_err(|error| ProgramError::State(error.to_string()))?;
         Ok(Self { version, bytes })
     }
 
@@ -61,7 +62,8 @@ impl Saved {
     /// # Errors
     /// [`ProgramError::State`] if it is something else.
     pub fn read<T: DeserializeOwned>(&self, version: u16) -> Result<T, ProgramError> {
-        kernel_types::decode(SAVED, version, &self.bytes).map_err(|error| ProgramError::State(error.to_string()))
+        kernel_types::decode(SAVED, version, &self.bytes)
+            .map_err(|error| ProgramError::State(error.to_string()))
     }
 }
 
