@@ -36,7 +36,8 @@ impl Device {
             Self::Tool => tool(behaviour.name()),
             Self::Model => infer(behaviour),
         };
-        rig.spawn(vec![vec![window()], vec![call], vec![Call::Now]], Capabilities::all(), Budget::default()).await
+        rig.spawn(vec![vec![window()], vec![call], vec![Call::Now]], Capabilities::all(), Budget::default())
+            .await
     }
 
     fn arrived(self, rig: &Rig, pid: Pid) -> usize {

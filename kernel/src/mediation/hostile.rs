@@ -58,7 +58,8 @@ struct Hostile {
 
 impl ProgramFactory for HostileFactory {
     fn start(&self, spec: &Spec) -> Result<Box<dyn Program>, ProgramError> {
-        let vice = Vice::of(&spec.task).ok_or_else(|| ProgramError::Arguments(format!("no vice {:?}", spec.task)))?;
+        let vice = Vice::of(&spec.task)
+            .ok_or_else(|| ProgramError::Arguments(format!("no vice {:?}", spec.task)))?;
         Ok(Box::new(Hostile { vice, seen: Arc::clone(&self.0) }))
     }
 

@@ -43,7 +43,8 @@ pub async fn entries(store: &dyn Store, pid: Pid) -> Vec<Entry> {
 pub(super) async fn rows(store: &dyn Store) -> Vec<AgentRow> {
     let mut rows: Vec<AgentRow> = Vec::new();
     loop {
-        let page = store.agents(rows.last().map(|row| row.pid), false, PAGE).await.expect("the rows are readable");
+        let page =
+            store.agents(rows.last().map(|row| row.pid), false, PAGE).await.expect("the rows are readable");
         if page.is_empty() {
             return rows;
         }

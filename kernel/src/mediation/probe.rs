@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use kernel_llm::{Cpu, CpuError, CpuErrorKind, DeltaSink, InferRequest};
 use kernel_tools::{CallContext, Driver, HostExec, ToolError, ToolErrorKind, ToolOutput};
 use kernel_types::{
-    CacheModel, CallKey, Inference, JsonText, Millis, ModelInfo, Part, Pid, Pricing, Recovery, TokenUsage, Tokens,
-    ToolCallRequest, ToolSpec,
+    CacheModel, CallKey, Inference, JsonText, Millis, ModelInfo, Part, Pid, Pricing, Recovery, TokenUsage,
+    Tokens, ToolCallRequest, ToolSpec,
 };
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
@@ -167,7 +167,8 @@ impl Driver for ProbeDriver {
             return Ok(ToolOutput { success: exit.code == Some(0), text, ..ToolOutput::default() });
         }
         let failed = |kind, message| ToolError::new(kind, &request.tool, message);
-        let behaviour = Behaviour::named(&request.tool).ok_or_else(|| failed(ToolErrorKind::Unknown, "no such tool"))?;
+        let behaviour =
+            Behaviour::named(&request.tool).ok_or_else(|| failed(ToolErrorKind::Unknown, "no such tool"))?;
         let done = self.0.behave(behaviour).await;
         done.map_err(|()| failed(ToolErrorKind::Io, "fails, as asked"))?;
         Ok(ToolOutput::ok(JsonText::empty_object(), "done"))
@@ -198,8 +199,8 @@ impl Cpu for ProbeCpu {
     async fn infer(&self, request: InferRequest, sink: &dyn DeltaSink) -> Result<Inference, CpuError> {
         self.0.models.lock().push(request.key);
         let failed = |kind, message| CpuError::new(kind, "mediation", message);
-        let behaviour =
-            Behaviour::named(&request.model).ok_or_else(|| failed(CpuErrorKind::UnknownModel, "no such model"))?;
+        let behaviour = Behaviour::named(&request.model)
+            .ok_or_else(|| failed(CpuErrorKind::UnknownModel, "no such model"))?;
         sink.delta(request.key, "done");
         self.0.behave(behaviour).await.map_err(|()| failed(CpuErrorKind::Failed, "fails, as asked"))?;
         Ok(Inference {

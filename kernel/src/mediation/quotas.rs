@@ -1,7 +1,8 @@
 //! Laws of calls that a budget does not cover.
 
 use kernel_types::{
-    Budget, Capabilities, Decision, ErrorKind, LimitName, MicroUsd, ProcessState, SuspendReason, SyscallNo, Tokens,
+    Budget, Capabilities, Decision, ErrorKind, LimitName, MicroUsd, ProcessState, SuspendReason, SyscallNo,
+    Tokens,
 };
 
 use super::Assemble;
@@ -39,7 +40,8 @@ pub async fn overdrawn_calls_wait_for_a_grant(make: &impl Assemble) {
     assert!(!started.is_empty(), "a kernel without tools and models has nothing to pay for");
     rig.run().await;
     for (pid, sample, limit, grant) in &started {
-        let by = |decision: &Decision| matches!(decision, Decision::OverQuota { limit: hit, .. } if hit == limit);
+        let by =
+            |decision: &Decision| matches!(decision, Decision::OverQuota { limit: hit, .. } if hit == limit);
         rig.refused(*pid, sample, ErrorKind::QuotaExceeded, by).await;
         let suspended = ProcessState::Suspended(SuspendReason::Limit(*limit));
         assert_eq!(rig.state(*pid).await, suspended, "{}", sample.name());

@@ -2,8 +2,8 @@
 
 use kernel_security::{Policy, Rule, RuleEffect};
 use kernel_types::{
-    Answer, Budget, Call, Capabilities, Decision, ErrorKind, InferArgs, ProcessState, StepNo, SyscallNo, Tokens, ToolGrant,
-    WaitReason,
+    Answer, Budget, Call, Capabilities, Decision, ErrorKind, InferArgs, ProcessState, StepNo, SyscallNo,
+    Tokens, ToolGrant, WaitReason,
 };
 
 use super::Assemble;
@@ -108,7 +108,8 @@ pub async fn denied_calls_have_no_effect(make: &impl Assemble) {
     }
     rig.run().await;
     for (pid, sample) in &started {
-        rig.refused(*pid, sample, ErrorKind::Denied, |decision| matches!(decision, Decision::Deny { .. })).await;
+        rig.refused(*pid, sample, ErrorKind::Denied, |decision| matches!(decision, Decision::Deny { .. }))
+            .await;
     }
     rig.finish().await;
 }
@@ -164,7 +165,10 @@ pub async fn calls_not_built_are_unsupported(make: &impl Assemble) {
     }
     rig.run().await;
     for (pid, sample) in &started {
-        rig.refused(*pid, sample, ErrorKind::Unsupported, |decision| matches!(decision, Decision::Reject { .. })).await;
+        rig.refused(*pid, sample, ErrorKind::Unsupported, |decision| {
+            matches!(decision, Decision::Reject { .. })
+        })
+        .await;
         rig.ended_well(*pid, &sample.name()).await;
     }
     rig.finish().await;

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use kernel_storage::Store;
 use kernel_types::{
-    Budget, Call, Capabilities, Decision, ErrorKind, ExitStatus, ProcessState, Pid, Seq, Signal, Spec, StepNo, SyscallNo,
+    Budget, Call, Capabilities, Decision, ErrorKind, ExitStatus, Pid, ProcessState, Seq, Signal, Spec,
+    StepNo, SyscallNo,
 };
 
+use super::Assemble;
 use super::hostile::HostileFactory;
 use super::journal::{CallTrace, Entry, calls, check_store, entries};
 use super::probe::{ProbeCpu, ProbeDriver, Seen};
 use super::sample::Sample;
-use super::Assemble;
 use crate::programs::{Script, ScriptFactory, ScriptStep};
 use crate::{Kernel, KernelBuilder, Until};
 
@@ -33,7 +34,10 @@ impl Rig {
     }
 
     /// `adjust` has the last word.
-    pub(super) async fn with(make: &impl Assemble, adjust: impl FnOnce(KernelBuilder) -> KernelBuilder) -> Self {
+    pub(super) async fn with(
+        make: &impl Assemble,
+        adjust: impl FnOnce(KernelBuilder) -> KernelBuilder,
+    ) -> Self {
         let seen = Arc::new(Seen::default());
         let builder = make(Kernel::builder()).await;
         let builder = builder
@@ -45,7 +49,12 @@ impl Rig {
         Self { kernel, seen }
     }
 
-    pub(super) async fn spawn(&self, steps: Vec<Vec<Call>>, capabilities: Capabilities, budget: Budget) -> Pid {
+    pub(super) async fn spawn(
+        &self,
+        steps: Vec<Vec<Call>>,
+        capabilities: Capabilities,
+        budget: Budget,
+    ) -> Pid {
         let spec = Spec { capabilities: Some(capabilities), budget, ..script(steps) };
         self.kernel.spawn(spec).await.expect("a script spawns")
     }
@@ -58,7 +67,11 @@ impl Rig {
     /// A process that does a little of everything and ends well, whatever goes wrong beside it.
     pub(super) async fn bystander(&self) -> Pid {
         let answer = super::probe::Behaviour::Answer;
-        let step = vec![Call::Now, Call::Put { name: "n".to_owned(), value: Some("1".to_owned()) }, tool(answer.name())];
+        let step = vec![
+            Call::Now,
+            Call::Put { name: "n".to_owned(), value: Some("1".to_owned()) },
+            tool(answer.name()),
+        ];
         self.spawn(vec![step; 5], Capabilities::all(), Budget::default()).await
     }
 
@@ -112,7 +125,8 @@ impl Rig {
         let trace = self.call(pid, sample.step(), 0).await;
         let (decision, result) = trace.once(&what);
         assert!(by(decision), "{what}: decided {decision:?}");
-        let error = result.as_ref().err().unwrap_or_else(|| panic!("{what}: refused, and answered {result:?}"));
+        let error =
+            result.as_ref().err().unwrap_or_else(|| panic!("{what}: refused, and answered {result:?}"));
         assert_eq!(error.kind, kind, "{what}: {error}");
         assert_eq!(sample.effects(self, pid).await, 0, "{what}: refused, and had an effect");
         let usage = self.kernel.process(pid).await.expect("the process is known").usage;
@@ -129,7 +143,12 @@ impl Rig {
         }
         self.run().await;
         for info in self.kernel.status().await.expect("the kernel answers") {
-            assert!(matches!(info.state, ProcessState::Exited(_)), "{} outlives a kill: {:?}", info.name, info.state);
+            assert!(
+                matches!(info.state, ProcessState::Exited(_)),
+                "{} outlives a kill: {:?}",
+                info.name,
+                info.state
+            );
         }
         check_store(&self.store()).await;
     }

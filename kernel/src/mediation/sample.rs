@@ -2,8 +2,9 @@
 
 use kernel_context::Change;
 use kernel_types::{
-    Answer, Budget, Call, Event, ExitStatus, InferArgs, MailBody, MemoryQuery, Millis, NewPage, PageKind, PageNo, Pid,
-    Priority, RecallArgs, RecallQuery, ReceiveArgs, SendArgs, Spec, StepNo, SyscallNo, Tokens, ToolMode, WaitArgs,
+    Answer, Budget, Call, Event, ExitStatus, InferArgs, MailBody, MemoryQuery, Millis, NewPage, PageKind,
+    PageNo, Pid, Priority, RecallArgs, RecallQuery, ReceiveArgs, SendArgs, Spec, StepNo, SyscallNo, Tokens,
+    ToolMode, WaitArgs,
 };
 
 use super::journal::rows;
@@ -99,7 +100,8 @@ impl Sample {
                 let mut children = 0;
                 for row in rows(&*store).await {
                     let first = rig.journal(row.pid).await.into_iter().next().map(|entry| entry.event);
-                    children += usize::from(matches!(first, Some(Event::Spawned { parent, .. }) if parent == pid));
+                    children +=
+                        usize::from(matches!(first, Some(Event::Spawned { parent, .. }) if parent == pid));
                 }
                 children
             }
@@ -222,7 +224,8 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
             let lent = 2;
             let budget = Budget { steps: Some(lent), ..Budget::default() };
             let child = Spec { budget, ..script(vec![vec![Call::Now]]) };
-            let wait = acts(Call::Wait(WaitArgs::default()), Effect::Reaped).after(Call::Spawn(Box::new(child)));
+            let wait =
+                acts(Call::Wait(WaitArgs::default()), Effect::Reaped).after(Call::Spawn(Box::new(child)));
             Sample { after: vec![vec![park()]], lent, ..wait }
         }
         SyscallNo::Signal => {
@@ -260,7 +263,9 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
         SyscallNo::Infer => acts(infer(Behaviour::Answer), Effect::Inferred).after(window()),
         SyscallNo::ToolList => plain(Call::ToolList),
         SyscallNo::ToolCall => acts(tool(Behaviour::Answer.name()), Effect::Called),
-        SyscallNo::Send => acts(Call::Send(SendArgs { to: peer, body: "hello".to_owned() }), Effect::Sent(peer)),
+        SyscallNo::Send => {
+            acts(Call::Send(SendArgs { to: peer, body: "hello".to_owned() }), Effect::Sent(peer))
+        }
         SyscallNo::Receive => {
             acts(Call::Receive(ReceiveArgs { from: None, timeout: Some(Millis(10_000)) }), Effect::Taken)
         }
@@ -272,8 +277,13 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
         SyscallNo::Restore => plain(Call::Restore { name: topic() }),
         SyscallNo::Remember => plain(Call::Remember { namespace: topic(), text: "a fact".to_owned() }),
         SyscallNo::Search => {
-            let query =
-                MemoryQuery { namespace: topic(), text: "fact".to_owned(), limit: 1, since: None, importance: None };
+            let query = MemoryQuery {
+                namespace: topic(),
+                text: "fact".to_owned(),
+                limit: 1,
+                since: None,
+                importance: None,
+            };
             plain(Call::Search(query))
         }
         SyscallNo::Put => acts(put(), Effect::Valued),

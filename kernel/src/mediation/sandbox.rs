@@ -38,7 +38,9 @@ pub async fn a_sandbox_that_refuses_runs_nothing(make: &impl Assemble) {
     assert_eq!(result.expect_err("nothing ran").kind, ErrorKind::Denied);
     assert_eq!(rig.seen.tool_calls(pid), 1, "the tool itself was called");
     rig.finish().await;
-    let broken = Arc::new(ScriptedSandbox::without_isolation("no namespaces here").with(PROGRAM, Script::print("ran")));
+    let broken = Arc::new(
+        ScriptedSandbox::without_isolation("no namespaces here").with(PROGRAM, Script::print("ran")),
+    );
     let inside = Arc::clone(&broken);
     let rig = Rig::with(make, |builder| builder.sandbox(inside)).await;
     let (_, _, result) = exec(&rig, Capabilities::all()).await;

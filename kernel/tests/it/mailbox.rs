@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use kernel::{MailboxOptions, StoreMailbox};
 use kernel_storage::conformance::{Fixture, InPlace};
 use kernel_storage::{
-    Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, Store, StoreError, StoreErrorKind,
-    store_conformance,
+    Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, Store, StoreError,
+    StoreErrorKind, store_conformance,
 };
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
 use tokio::sync::Semaphore;

@@ -1,6 +1,13 @@
 //! The kernel as a whole, from outside.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it panics")]
+
+mod budgets;
 mod examples;
 mod mailbox;
 mod mediation;
 mod scratch;
+mod signals;
+mod syscalls;
+mod tree;
+mod world;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use kernel::{KernelBuilder, mediation, mediation_suite};
-use kernel_sched::{Charge, Demand, Entry, Grant, Micros, PriorityRoundRobin, SchedError, Scheduler, Standing};
-use kernel_storage::{
-    Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, StoreError,
+use kernel_sched::{
+    Charge, Demand, Entry, Grant, Micros, PriorityRoundRobin, SchedError, Scheduler, Standing,
 };
+use kernel_storage::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, StoreError};
 use kernel_types::{AgentRow, BlobHash, Epoch, EventKind, Mail, Pid, Record};
 
 use crate::scratch::{Scratch, behind_a_queue};
@@ -80,7 +80,12 @@ impl Journal for Defective {
     async fn agent(&self, pid: Pid) -> Result<Option<AgentRow>, StoreError> {
         self.store.agent(pid).await
     }
-    async fn agents(&self, after: Option<Pid>, live: bool, limit: usize) -> Result<Vec<AgentRow>, StoreError> {
+    async fn agents(
+        &self,
+        after: Option<Pid>,
+        live: bool,
+        limit: usize,
+    ) -> Result<Vec<AgentRow>, StoreError> {
         self.store.agents(after, live, limit).await
     }
     async fn records(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
@@ -126,7 +131,8 @@ impl Mailboxes for Defective {
 
 /// The words of the law's failure; panics if it held.
 async fn fails(law: impl Future<Output = ()>) -> String {
-    let panic = AssertUnwindSafe(law).catch_unwind().await.expect_err("a kernel with a defect passes the law");
+    let panic =
+        AssertUnwindSafe(law).catch_unwind().await.expect_err("a kernel with a defect passes the law");
     let words = panic.downcast_ref::<String>().cloned();
     words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
 }
