@@ -103,6 +103,30 @@ fn an_interrupt_stops_and_resume_goes_on() {
 }
 
 #[test]
+fn a_second_interrupt_exits_at_once_and_nothing_is_lost() {
+    let home = Home::new();
+    let cpu = home.scripted("[[reply]]\nhang = true\n");
+    let mut running = home.start(&["run", "--cpu", &cpu, "wait"]);
+    running.until("thinking: ").unwrap();
+    running.signal("-INT");
+    running.signal("-INT");
+    let pid = running.pid.clone();
+    assert_eq!(running.wait().code, Some(130));
+    home.scripted(ANSWER);
+    home.run(&["resume", &pid]).ok();
+}
+
+#[test]
+fn a_followed_journal_ends_with_its_process() {
+    let home = Home::new();
+    let cpu = home.scripted("[[reply]]\ntext = \"Twelve months.\"\ndelay_ms = 400\n");
+    let running = home.start(&["run", "--cpu", &cpu, "wait"]);
+    let followed = home.run(&["logs", "--follow", &running.pid]).ok();
+    assert!(followed.stdout.contains("ok: Twelve months."), "it waited for the end: {followed:#?}");
+    running.wait().ok();
+}
+
+#[test]
 fn a_signal_reaches_a_running_kernel_from_a_second_process() {
     let home = Home::new();
     let cpu = home.scripted("[[reply]]\nhang = true\n");

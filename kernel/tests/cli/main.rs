@@ -1,5 +1,6 @@
 //! The binary `agentos`, run as people run it: command lines, exit codes, the one line that each bad input gets, kills.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the program under test is started as a user starts it")]
 
 mod bad_input;

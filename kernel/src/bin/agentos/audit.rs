@@ -22,13 +22,11 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs, ui: &Ui) -> Resul
     let mut report = Report::default();
     if let Some(store) = store {
         let progress = |report: &Report| {
-            if ui.is_terminal() {
-                ui.busy(format!(
-                    "checked {}, {}",
-                    counted(report.records, "record"),
-                    counted(report.blobs, "blob")
-                ));
-            }
+            ui.spin(format!(
+                "checked {}, {}",
+                counted(report.records, "record"),
+                counted(report.blobs, "blob")
+            ));
         };
         let verified = kernel_security::verify(&StoreAudit(&store), &progress).await;
         report = verified.map_err(|error| Failure::new(Exit::Io, error.to_string()))?;

@@ -36,7 +36,7 @@ struct Check {
 
 pub(crate) async fn doctor(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let folder = data::folder(global)?;
-    ui.busy("looking around");
+    ui.spin("looking around");
     let mut checks = vec![writable(&folder), space(&folder)];
     checks.extend(database(&folder).await);
     checks.extend([python(), local_model(&folder)]);

@@ -6,7 +6,8 @@ use kernel::{Kernel, KernelBuilder, Until};
 use kernel_storage::SqliteStore;
 use kernel_tools::{Calculator, Workspace, files_read, files_write};
 use kernel_types::{
-    Answer, Call, Event, ExitStatus, Pid, ProcessState, Record, Signal, SyscallNo, Tokens, ToolResult,
+    Answer, Call, Decision, Event, ExitStatus, Pid, ProcessState, Record, Signal, SyscallNo, Tokens,
+    ToolCallArgs, ToolResult,
 };
 use serde::Deserialize;
 
@@ -20,6 +21,9 @@ use crate::ui::Ui;
 
 /// How often progress is looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// The tool that reads a workspace, and the value in which `react` says that it is done.
+const IMPORT: &str = "import_dir";
+const IMPORTED: &str = "import";
 /// Characters of arguments that are shown.
 const SHOWN: usize = 60;
 
@@ -56,7 +60,7 @@ pub(crate) async fn assemble(
     // Without tools every text is the answer; with tools it may be followed by calls, which only a person can tell apart.
     let live =
         !ui.json && (!chosen.info.native_tools || std::io::IsTerminal::is_terminal(&std::io::stdout()));
-    let (deltas, printer) = printer::printer(ui.bar(), live);
+    let (deltas, printer) = printer::printer(ui, live);
     let mut builder: KernelBuilder = Kernel::builder()
         .store(store.clone())
         .cpu(chosen.cpu.clone())
@@ -93,7 +97,7 @@ impl Machine {
         loop {
             tokio::select! {
                 ended = &mut run => {
-                    ended?;
+                    ended.map_err(|error| Failure::from(error).hint(resume_line(pid)))?;
                     break;
                 }
                 () = interrupts.next() => {
@@ -127,13 +131,14 @@ pub(crate) fn resume_line(pid: Pid) -> String {
 /// Says what a process is at, from its journal.
 struct Progress {
     follower: Follower,
+    importing: bool,
     files: u64,
     pages: u64,
 }
 
 impl Progress {
     const fn new(follower: Follower) -> Self {
-        Self { follower, files: 0, pages: 0 }
+        Self { follower, importing: false, files: 0, pages: 0 }
     }
 
     async fn show(&mut self, ui: &Ui) -> Result<(), Failure> {
@@ -147,19 +152,8 @@ impl Progress {
 
     fn event(&mut self, record: &Record, event: &Event, ui: &Ui) {
         match event {
-            Event::Intent { call: Call::ToolCall(args), .. } if args.tool == "import_dir" => {
-                if self.pages == 0 {
-                    ui.busy("reading the workspace");
-                }
-            }
-            Event::Intent { call: Call::ToolCall(args), decision, .. } => {
-                let refused = if decision.is_allow() { "" } else { " (refused)" };
-                ui.note(&format!(
-                    "tool: {}{refused}",
-                    clipped(&format!("{} {}", args.tool, args.args), SHOWN)
-                ));
-            }
-            Event::Intent { call: Call::Put { name, .. }, .. } if name == "import" => {
+            Event::Intent { call: Call::ToolCall(args), decision, .. } => self.tool(args, decision, ui),
+            Event::Intent { call: Call::Put { name, .. }, .. } if name == IMPORTED => {
                 let (files, pages) = (counted(self.files, "file"), counted(self.pages, "page"));
                 ui.note(&format!("imported: {files}, {pages}"));
             }
@@ -181,6 +175,17 @@ impl Progress {
                 ui.note(&format!("step {step}: {}", clipped(&error.message, 3 * SHOWN)));
             }
             _ => {}
+        }
+    }
+
+    fn tool(&mut self, args: &ToolCallArgs, decision: &Decision, ui: &Ui) {
+        if args.tool != IMPORT {
+            let refused = if decision.is_allow() { "" } else { " (refused)" };
+            ui.note(&format!("tool: {}{refused}", clipped(&format!("{} {}", args.tool, args.args), SHOWN)));
+        } else if !self.importing {
+            // An import comes in several calls.
+            self.importing = true;
+            ui.busy("reading the workspace");
         }
     }
 

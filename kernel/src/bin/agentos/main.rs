@@ -67,7 +67,14 @@ async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "agentos", &mut script);
-            output::print(&String::from_utf8_lossy(&script))?;
+            let script = String::from_utf8_lossy(&script);
+            if ui.json {
+                output::line(
+                    &serde_json::json!({ "shell": shell.to_string(), "script": script }).to_string(),
+                )?;
+            } else {
+                output::print(&script)?;
+            }
             Ok(Exit::Ok)
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kernel::{post_mail, process_info};
-use kernel_storage::Journal;
+use kernel_storage::{Journal, Mailboxes, SqliteStore};
 use kernel_types::{
     AgentRow, Budget, MailBody, MicroUsd, Pid, ProcessInfo, ProcessState, Signal, Spec, SuspendReason, Tokens,
 };
@@ -44,7 +44,7 @@ pub(crate) async fn resume(global: &Global, args: &ResumeArgs, ui: &Ui) -> Resul
     if more != Budget::default() {
         post_mail(&store, pid, MailBody::Grant(more)).await?;
     }
-    if info.state == ProcessState::Suspended(SuspendReason::Stopped) {
+    if is_stopped(&store, &info).await? {
         post_mail(&store, pid, MailBody::Signal(Signal::Cont)).await?;
     }
     let machine = drive::assemble(store, &chosen, workspace.as_ref(), write, ui).await?;
@@ -53,6 +53,14 @@ pub(crate) async fn resume(global: &Global, args: &ResumeArgs, ui: &Ui) -> Resul
     ui.note(&format!("pid {pid}"));
     machine.run(pid, row.records, &mut interrupts, ui).await?;
     report(machine, pid, &spec, ui).await
+}
+
+/// It was stopped, or will be by a signal that waits for it: one that a second Ctrl-C overtook, say.
+async fn is_stopped(store: &SqliteStore, info: &ProcessInfo) -> Result<bool, Failure> {
+    let waiting = store.inbox(info.pid).await?;
+    let stop = MailBody::Signal(Signal::Stop);
+    Ok(info.state == ProcessState::Suspended(SuspendReason::Stopped)
+        || waiting.iter().any(|mail| mail.body == stop))
 }
 
 fn resumable(row: &AgentRow) -> Result<(), Failure> {

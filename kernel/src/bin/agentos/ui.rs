@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,41 +17,58 @@ pub(crate) struct Ui {
     pub(crate) verbose: bool,
     terminal: bool,
     bar: ProgressBar,
+    /// The terminal's line holds streamed text: a spinner would overwrite it.
+    streaming: Arc<AtomicBool>,
 }
 
 impl Ui {
     pub(crate) fn new(global: &Global) -> Self {
         let terminal = stderr().is_terminal();
-        Self { json: global.json, verbose: global.verbose, terminal, bar: spinner(terminal) }
+        Self {
+            json: global.json,
+            verbose: global.verbose,
+            terminal,
+            bar: spinner(terminal),
+            streaming: Arc::default(),
+        }
     }
 
     /// A line that stays.
     pub(crate) fn note(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        let gap = if self.streaming.swap(false, Ordering::Relaxed) { "\n" } else { "" };
+        self.bar.suspend(|| eprintln!("{gap}{text}"));
     }
 
-    /// What is being done now: replaced by the next at a terminal.
+    /// What is being done now: replaced by the next at a terminal, a line elsewhere.
     pub(crate) fn busy(&self, text: impl Into<String>) {
         let text = text.into();
         if self.terminal {
-            self.bar.set_message(text);
-            self.bar.enable_steady_tick(Duration::from_millis(120));
+            self.spin(text);
         } else {
             eprintln!("{text}");
         }
     }
 
-    /// Nothing is being done any more: the line is free for others.
-    pub(crate) fn quiet(&self) {
-        self.bar.disable_steady_tick();
-        self.bar.set_message("");
-        self.bar.finish_and_clear();
-        self.bar.reset();
+    /// What is being done now, at a terminal only.
+    pub(crate) fn spin(&self, text: impl Into<String>) {
+        if !self.terminal || self.streaming.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
+        self.bar.set_message(text.into());
+        self.bar.enable_steady_tick(Duration::from_millis(120));
     }
 
-    /// A handle to clear the line from another thread before it prints.
-    pub(crate) fn bar(&self) -> ProgressBar {
-        self.bar.clone()
+    /// Nothing is being done any more: the line is free for others.
+    pub(crate) fn quiet(&self) {
+        clear(&self.bar);
+    }
+
+    /// For another thread that prints: the line to clear first, and where to say that it holds text now.
+    pub(crate) fn line(&self) -> (ProgressBar, Arc<AtomicBool>) {
+        (self.bar.clone(), Arc::clone(&self.streaming))
     }
 
     /// A bar for bytes; hidden unless at a terminal.
@@ -69,6 +88,12 @@ impl Ui {
         self.quiet();
         failure.show(self.json)
     }
+}
+
+/// Takes a bar off the screen.
+pub(crate) fn clear(bar: &ProgressBar) {
+    bar.disable_steady_tick();
+    bar.finish_and_clear();
 }
 
 fn spinner(terminal: bool) -> ProgressBar {
