@@ -7,6 +7,12 @@ use kernel_types::{CallKey, Inference, ModelInfo, Prompt, Tokens};
 
 use crate::CpuError;
 
+/// The name of the field that holds what a model sent as the arguments of a tool call, where that was not a JSON object.
+///
+/// The call is kept, with `{"_invalid": "what it sent"}` as arguments, so that the model is told by the schema check what
+/// was wrong and can try again; whoever runs tools without a schema must refuse arguments that have this field.
+pub const INVALID_ARGS: &str = "_invalid";
+
 /// One inference to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InferRequest {

@@ -76,11 +76,11 @@ pub mod scripted;
 
 #[cfg(feature = "anthropic")]
 pub use anthropic::{Anthropic, AnthropicConfig};
-pub use cpu::{Cpu, DeltaSink, InferRequest, NoDeltas};
+pub use cpu::{Cpu, DeltaSink, INVALID_ARGS, InferRequest, NoDeltas};
 pub use error::{CpuError, CpuErrorKind};
 pub use estimate::{estimate_prompt, estimate_text};
 #[cfg(feature = "http")]
-pub use http::{INVALID_ARGS, Limits};
+pub use http::Limits;
 pub use key::ApiKey;
 #[cfg(feature = "local")]
 pub use local::{Install, InstallPlan, Local, LocalConfig, LocalModel, SetupEvent, SetupSink};

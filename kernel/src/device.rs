@@ -14,8 +14,8 @@ use kernel_sched::{Charge, Demand, Entry, Micros};
 use kernel_security::{ExecRequest, ExecStatus, Sandbox};
 use kernel_tools::{CallContext, Host, HostExec, HostExit, ToolError, ToolErrorKind, ToolOutput};
 use kernel_types::{
-    Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Inference, Millis, Pid, Retry, Seq, StepNo,
-    SysError, SyscallNo, TokenUsage, Tokens, ToolCallRequest, ToolResult,
+    Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Inference, Millis, Pid, Retry, Seq,
+    StepNo, SysError, SyscallNo, TokenUsage, Tokens, ToolCallRequest, ToolResult,
 };
 
 use crate::core::{Core, Spent};
@@ -88,7 +88,12 @@ impl Core {
         let asked = args.timeout.map_or(Duration::MAX, Duration::from);
         let timeout = own.min(asked).min(parts.limits.tool);
         let request = ToolCallRequest { key, tool: args.tool.clone(), args: args.args.clone() };
-        let host = Arc::new(AgentHost { key, capabilities: Arc::clone(&process.capabilities), parts: Arc::clone(&parts), timeout });
+        let host = Arc::new(AgentHost {
+            key,
+            capabilities: Arc::clone(&process.capabilities),
+            parts: Arc::clone(&parts),
+            timeout,
+        });
         let context = CallContext { host, timeout: timeout.into() };
         let work = async move { End::Tool(parts.registry.call(&request, &context).await) };
         let attempt = pending.attempt;
@@ -125,7 +130,9 @@ impl Core {
             while self.slots[cpu].free > 0 {
                 let now = self.micros();
                 let Some(grant) = self.slots[cpu].scheduler.next(now) else { break };
-                let started = self.with(grant.pid, |core, process| core.start_infer(process, cpu, grant.waited)).unwrap_or(false);
+                let started = self
+                    .with(grant.pid, |core, process| core.start_infer(process, cpu, grant.waited))
+                    .unwrap_or(false);
                 if started {
                     self.slots[cpu].free -= 1;
                 } else {
@@ -139,7 +146,8 @@ impl Core {
     }
 
     fn start_infer(&mut self, process: &mut Process, cpu: usize, waited: Micros) -> bool {
-        let found = process.running.iter_mut().find(|(_, running)| running.cpu == Some(cpu) && !running.granted);
+        let found =
+            process.running.iter_mut().find(|(_, running)| running.cpu == Some(cpu) && !running.granted);
         let Some((seq, running)) = found else { return false };
         let seq = *seq;
         let Some(ready) = process.prompts.get(&seq) else { return false };
@@ -173,7 +181,8 @@ impl Core {
     pub(crate) fn device_done(&mut self, key: CallKey, attempt: u32, end: End) {
         self.with(key.pid, |core, process| {
             let Some(index) = process.pending_index(key.step, key.seq) else { return };
-            let fits = process.image.open[index].pending.as_ref().is_some_and(|pending| pending.attempt == attempt);
+            let fits =
+                process.image.open[index].pending.as_ref().is_some_and(|pending| pending.attempt == attempt);
             if !fits || process.image.exited.is_some() {
                 return;
             }
@@ -213,21 +222,31 @@ impl Core {
         let seq = process.image.open[index].seq;
         let (usage, result) = match end {
             End::Infer(Ok(inference)) => (inference.usage, Ok(inference)),
-            End::Infer(Err(error)) if not_served(error.kind()) => (TokenUsage::default(), Err(cpu_error(&error))),
+            End::Infer(Err(error)) if not_served(error.kind()) => {
+                (TokenUsage::default(), Err(cpu_error(&error)))
+            }
             End::Infer(Err(error)) => (partial_usage(process, seq), Err(cpu_error(&error))),
             other => (partial_usage(process, seq), Err(broken(other))),
         };
         if let (Ok(inference), Some(ready)) = (&result, process.prompts.get(&seq)) {
-            self.learn(process, inference, ready.raw_tokens, ready.trace.clone());
+            let reported = inference.usage.input.saturating_sub(ready.tool_tokens);
+            self.learn(process, inference, reported, ready.raw_tokens, ready.trace.clone());
         }
         self.charge_infer(process, index, usage, result.map(Answer::Inference));
     }
 
     /// What the pager learns from a call that was answered: what is cached now, and how its counts compare.
-    fn learn(&mut self, process: &mut Process, inference: &Inference, raw: Tokens, trace: Vec<u64>) {
+    fn learn(
+        &mut self,
+        process: &mut Process,
+        inference: &Inference,
+        reported: Tokens,
+        raw: Tokens,
+        trace: Vec<u64>,
+    ) {
         let mut changes = vec![Change::Rendered(trace)];
-        if !inference.usage.estimated && inference.usage.input > Tokens::ZERO {
-            changes.push(Change::Calibrate { estimated: raw, reported: inference.usage.input });
+        if !inference.usage.estimated && reported > Tokens::ZERO {
+            changes.push(Change::Calibrate { estimated: raw, reported });
         }
         for change in changes {
             let applied = self.with_pager(process, |pager, swap, log| {
@@ -242,7 +261,13 @@ impl Core {
     }
 
     /// Ends an inference: charges it, gives its slot back, records its outcome.
-    pub(crate) fn charge_infer(&mut self, process: &mut Process, index: usize, usage: TokenUsage, result: CallResult) {
+    pub(crate) fn charge_infer(
+        &mut self,
+        process: &mut Process,
+        index: usize,
+        usage: TokenUsage,
+        result: CallResult,
+    ) {
         let seq = process.image.open[index].seq;
         let model = process.prompts.get(&seq).and_then(|ready| self.parts.models.get(&ready.view.model));
         let cost = model.map(|served| crate::prepare::charge(&usage, &served.info)).unwrap_or_default();
@@ -370,7 +395,11 @@ impl Core {
         self.left_behind.insert((key, attempt));
         self.in_flight.devices -= 1;
         let end = End::Stuck(held.into());
-        if no == SyscallNo::Infer { self.infer_done(process, index, end) } else { self.tool_done(process, index, end) }
+        if no == SyscallNo::Infer {
+            self.infer_done(process, index, end)
+        } else {
+            self.tool_done(process, index, end)
+        }
         self.settle(process);
     }
 
@@ -410,7 +439,8 @@ fn guarded(work: impl Future<Output = End> + Send + 'static, timeout: Duration) 
 
 /// What a panic said.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
 }
 
@@ -448,9 +478,10 @@ const fn not_served(kind: CpuErrorKind) -> bool {
 fn broken(end: End) -> SysError {
     match end {
         End::Deadline(after) => SysError::new(ErrorKind::Deadline, format!("no answer within {after}")),
-        End::Stuck(after) => {
-            SysError::new(ErrorKind::Deadline, format!("blocked a thread of the kernel for {after} and was left behind"))
-        }
+        End::Stuck(after) => SysError::new(
+            ErrorKind::Deadline,
+            format!("blocked a thread of the kernel for {after} and was left behind"),
+        ),
         End::Panicked(text) => SysError::new(ErrorKind::Faulted, format!("panicked: {text}")),
         _ => SysError::new(ErrorKind::Faulted, "answered another kind of call"),
     }

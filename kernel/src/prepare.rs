@@ -274,6 +274,11 @@ impl Core {
     fn arrange_tool(&mut self, process: &mut Process, args: &ToolCallArgs) -> Prepared {
         let call = Call::ToolCall(args.clone());
         let registry = &self.parts.registry;
+        let malformed = args.args.value().get(kernel_llm::INVALID_ARGS).is_some();
+        if malformed {
+            let message = format!("the arguments of {} are not a JSON object", args.tool);
+            return Prepared::invalid(&call, SysError::new(ErrorKind::InvalidArgument, message));
+        }
         if let Err(error) = registry.check(&args.tool, &args.args) {
             return Prepared::invalid(&call, crate::device::tool_error(&error));
         }
@@ -354,7 +359,8 @@ impl Core {
             .iter()
             .map(|tool| tool.name.len() + tool.description.len() + tool.input.as_str().len())
             .sum();
-        let tokens = rendered.tokens.saturating_add(Tokens(tool_text.div_ceil(3) as u64));
+        let tool_tokens = Tokens(tool_text.div_ceil(3) as u64);
+        let tokens = rendered.tokens.saturating_add(tool_tokens);
         let room = model.window.saturating_sub(tokens);
         let max_output = args.max_output.min(model.max_output).min(room);
         if max_output == Tokens::ZERO {
@@ -374,6 +380,7 @@ impl Core {
             prompt: Arc::new(prompt),
             view,
             raw_tokens: rendered.raw_tokens,
+            tool_tokens,
             trace: rendered.trace,
             max_output,
         })

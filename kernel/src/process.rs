@@ -9,8 +9,8 @@ use kernel_context::{Change, Pager};
 use kernel_security::{RecordBody, RecordDraft, seal_record};
 use kernel_storage::Blob;
 use kernel_types::{
-    BlobHash, Budget, Call, CallResult, Capabilities, Event, Frame, Hash, JsonText, LimitName, Mail, MailId, PageView,
-    Pid, Prompt, Record, Reservation, Seq, Spec, StepNo, Timestamp, Tokens,
+    BlobHash, Budget, Call, CallResult, Capabilities, Event, Frame, Hash, JsonText, LimitName, Mail, MailId,
+    PageView, Pid, Prompt, Record, Reservation, Seq, Spec, StepNo, Timestamp, Tokens,
 };
 use tokio::task::AbortHandle;
 
@@ -37,6 +37,8 @@ pub(crate) struct Ready {
     pub(crate) prompt: Arc<Prompt>,
     pub(crate) view: PageView,
     pub(crate) raw_tokens: Tokens,
+    /// Of the view's tokens, those of the tools' schemas, which no pager counts.
+    pub(crate) tool_tokens: Tokens,
     pub(crate) trace: Vec<u64>,
     pub(crate) max_output: Tokens,
 }
@@ -163,7 +165,10 @@ impl Process {
 
     /// Something is recorded that is not on its way to the store.
     pub(crate) fn dirty(&self) -> bool {
-        !self.records.is_empty() || !self.changes.is_empty() || !self.sent.is_empty() || !self.consumed.is_empty()
+        !self.records.is_empty()
+            || !self.changes.is_empty()
+            || !self.sent.is_empty()
+            || !self.consumed.is_empty()
     }
 
     /// Appends an event to the chain.
@@ -200,8 +205,7 @@ impl Process {
         let changes = std::mem::take(&mut self.changes);
         self.changes_since_snapshot += changes.len() as u64;
         let json = JsonText::of(&changes).expect("changes have text keys only");
-        self.image.pages =
-            Frame::new("pages").bytes(&self.image.pages.0).text(json.as_str()).finish();
+        self.image.pages = Frame::new("pages").bytes(&self.image.pages.0).text(json.as_str()).finish();
         self.record(at, None, &Event::Pages { changes: json }, salt);
     }
 
@@ -229,7 +233,9 @@ impl Process {
             (LimitName::Tokens, left.tokens.map(|n| n.0), want.tokens.0),
             (LimitName::Cost, left.cost.map(|n| n.0), want.cost.0),
         ];
-        checks.into_iter().find_map(|(name, left, needed)| left.filter(|left| *left < needed).map(|left| (name, left, needed)))
+        checks.into_iter().find_map(|(name, left, needed)| {
+            left.filter(|left| *left < needed).map(|left| (name, left, needed))
+        })
     }
 
     /// Holds a part of the budget for a call.
@@ -252,6 +258,10 @@ impl Process {
             return None;
         }
         let index = seq.0 as usize;
-        self.image.open.get(index).filter(|open| open.outcome.is_none() && open.pending.is_some()).map(|_| index)
+        self.image
+            .open
+            .get(index)
+            .filter(|open| open.outcome.is_none() && open.pending.is_some())
+            .map(|_| index)
     }
 }

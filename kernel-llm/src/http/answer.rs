@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kernel_types::{Inference, JsonText, Part, TokenUsage};
 use serde_json::json;
 
-use super::{Endpoint, INVALID_ARGS};
+use super::Endpoint;
+use crate::INVALID_ARGS;
 use crate::estimate::{estimate_prompt, estimate_text};
 use crate::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
 

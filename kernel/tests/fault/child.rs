@@ -29,7 +29,10 @@ async fn child() {
     std::fs::write(folder.join("ready"), "").expect("writes");
     kernel.run_until(Until::Idle).await.expect("runs");
     let all = kernel.status().await.expect("answers");
-    assert!(all.iter().all(|info| matches!(info.state, ProcessState::Exited(_))), "idle but not done: {all:?}");
+    assert!(
+        all.iter().all(|info| matches!(info.state, ProcessState::Exited(_))),
+        "idle but not done: {all:?}"
+    );
     std::fs::write(folder.join("done"), "").expect("writes");
 }
 

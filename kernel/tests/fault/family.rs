@@ -46,7 +46,8 @@ impl Started {
     #[expect(clippy::disallowed_methods, reason = "the test starts itself as the process to be killed")]
     pub(crate) fn start(folder: &Path, scenario: &str) -> Self {
         let _ = std::fs::remove_file(folder.join("ready"));
-        let log = std::fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).expect("opens");
+        let log =
+            std::fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).expect("opens");
         let child = Command::new(std::env::current_exe().expect("this binary"))
             .args(["--exact", "child::child", "--ignored", "--nocapture", "--test-threads=1"])
             .env(FOLDER, folder)
@@ -122,7 +123,8 @@ pub(crate) async fn left(folder: &Path) -> Left {
                 break;
             }
             for record in page {
-                let event = kernel::event_of(&store, Some(&record)).await.expect("reads").expect("a body is there");
+                let event =
+                    kernel::event_of(&store, Some(&record)).await.expect("reads").expect("a body is there");
                 list.push((record, event));
             }
         }
@@ -138,10 +140,16 @@ fn check_acknowledged(folder: &Path, rows: &[AgentRow], records: &BTreeMap<Pid, 
     let mut seen = 0;
     for line in text.lines() {
         let mut parts = line.split(' ');
-        let (Some(pid), Some(revision), Some(head)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (Some(pid), Some(revision), Some(head)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
         let pid: Pid = pid.parse().expect("a pid");
         let row = rows.iter().find(|row| row.pid == pid).expect("an acknowledged process is there");
-        assert!(row.revision >= revision.parse().expect("a number"), "{line}: lost, the row is at {}", row.revision);
+        assert!(
+            row.revision >= revision.parse().expect("a number"),
+            "{line}: lost, the row is at {}",
+            row.revision
+        );
         let found = records[&pid].iter().any(|(record, _)| record.hash.to_string() == head);
         assert!(found, "{line}: the record of that head is lost");
         seen += 1;

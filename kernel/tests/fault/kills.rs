@@ -85,10 +85,12 @@ async fn check(folder: &Path) -> usize {
             let kernel_types::Call::ToolCall(args) = call else { panic!("a tool_call holds its arguments") };
             let key = format!("{pid}/{}/{}", record.step, record.call.expect("an intent belongs to a call"));
             let tool = if args.tool == "count_keyed" { "count_keyed" } else { "count_unsafe" };
-            let Some([Event::Outcome { result, .. }]) = outcomes.get(&(record.step, record.call)).map(|list| {
-                let [one] = list[..] else { panic!("one outcome") };
-                [one]
-            }) else {
+            let Some([Event::Outcome { result, .. }]) =
+                outcomes.get(&(record.step, record.call)).map(|list| {
+                    let [one] = list[..] else { panic!("one outcome") };
+                    [one]
+                })
+            else {
                 panic!("an outcome")
             };
             let lost = result.as_ref().is_err_and(|error| error.kind == ErrorKind::Interrupted);
@@ -102,7 +104,9 @@ async fn check(folder: &Path) -> usize {
         }
     }
     let none = BTreeSet::new();
-    let known = |name: &str| journal.get(name).unwrap_or(&none).iter().map(String::as_str).collect::<BTreeSet<&str>>();
+    let known = |name: &str| {
+        journal.get(name).unwrap_or(&none).iter().map(String::as_str).collect::<BTreeSet<&str>>()
+    };
     assert_eq!(distinct(&keyed), known("count_keyed"), "the keyed tool saw exactly the journal's keys");
     assert_eq!(once.len(), distinct(&once).len(), "the unsafe tool saw a call twice");
     let (answered, lost) = (known("count_unsafe"), known("lost"));

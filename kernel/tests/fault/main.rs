@@ -3,6 +3,8 @@
 //! The child is this same binary, started on one ignored test. It marks what it is doing in a file, so that the parent
 //! kills it while it prepares, commits, starts or takes an outcome, and knows which it hit.
 
+#![allow(clippy::print_stdout, reason = "seeds and counts are printed, so that a failure can be repeated")]
+
 mod child;
 mod family;
 mod kills;

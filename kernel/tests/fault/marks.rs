@@ -80,7 +80,12 @@ impl Journal for Watched {
     async fn agent(&self, pid: Pid) -> Result<Option<AgentRow>, StoreError> {
         self.store.agent(pid).await
     }
-    async fn agents(&self, after: Option<Pid>, live: bool, limit: usize) -> Result<Vec<AgentRow>, StoreError> {
+    async fn agents(
+        &self,
+        after: Option<Pid>,
+        live: bool,
+        limit: usize,
+    ) -> Result<Vec<AgentRow>, StoreError> {
         self.store.agents(after, live, limit).await
     }
     async fn records(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Record>, StoreError> {

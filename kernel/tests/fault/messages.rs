@@ -39,7 +39,11 @@ async fn messages_arrive_once_and_in_order_whatever_is_killed() {
             Event::Exited { status } => Some(status.clone()),
             _ => None,
         });
-        assert_eq!(status, Some(ExitStatus::Ok(EACH_WAY.to_string())), "each got all of the other's, in order");
+        assert_eq!(
+            status,
+            Some(ExitStatus::Ok(EACH_WAY.to_string())),
+            "each got all of the other's, in order"
+        );
     }
 }
 

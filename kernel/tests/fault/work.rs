@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use kernel::{Input, Program, ProgramError, ProgramFactory, Saved, Step};
 use kernel_tools::{CallContext, Driver, ToolError, ToolOutput};
 use kernel_types::{
-    Answer, Call, ErrorKind, ExitStatus, InferArgs, JsonText, MailBody, Millis, NewPage, PageKind, Pid, ReceiveArgs,
-    Recovery, SendArgs, Spec, ToolCallArgs, ToolCallRequest, ToolSpec,
+    Answer, Call, ErrorKind, ExitStatus, InferArgs, JsonText, MailBody, Millis, NewPage, PageKind, Pid,
+    ReceiveArgs, Recovery, SendArgs, Spec, ToolCallArgs, ToolCallRequest, ToolSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,8 @@ impl Driver for Counters {
     async fn call(&self, request: &ToolCallRequest, _: &CallContext) -> Result<ToolOutput, ToolError> {
         self.marks.set(Phase::Start);
         let path = self.folder.join(&request.tool);
-        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("the tool's file opens");
+        let mut file =
+            OpenOptions::new().append(true).create(true).open(path).expect("the tool's file opens");
         file.write_all(format!("{}\n", request.key).as_bytes()).expect("the line is written");
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.marks.set(Phase::Outcome);
@@ -101,7 +102,11 @@ impl Program for Worker {
             return Step::Exit(ExitStatus::Ok(self.state.interrupted.to_string()));
         }
         let tool = |name: &str| {
-            Call::ToolCall(ToolCallArgs { tool: name.to_owned(), args: JsonText::empty_object(), timeout: None })
+            Call::ToolCall(ToolCallArgs {
+                tool: name.to_owned(),
+                args: JsonText::empty_object(),
+                timeout: None,
+            })
         };
         let page = NewPage::text(PageKind::User, format!("round {}", self.state.rounds));
         Step::Calls(vec![
@@ -184,7 +189,9 @@ impl Program for Peer {
             for (at, reply) in replies.into_iter().enumerate() {
                 match reply.result {
                     Ok(Answer::Done) if refused => {
-                        return Step::Exit(ExitStatus::Failed("a send went out after one that did not".to_owned()));
+                        return Step::Exit(ExitStatus::Failed(
+                            "a send went out after one that did not".to_owned(),
+                        ));
                     }
                     Ok(Answer::Done) => self.sent = self.sending[at],
                     Ok(Answer::Message(mail)) => {
