@@ -54,7 +54,8 @@ fn calls(criterion: &mut Criterion) {
 }
 
 fn pages(criterion: &mut Criterion) {
-    let paragraph = "A page is cut at a blank line where one is near, so that it tends to hold a thought.\n".repeat(7);
+    let paragraph =
+        "A page is cut at a blank line where one is near, so that it tends to hold a thought.\n".repeat(7);
     let text = format!("# A heading\n\n{paragraph}\n").repeat(1_600);
     let mut group = criterion.benchmark_group("tools");
     group.throughput(Throughput::Bytes(text.len() as u64));
