@@ -33,15 +33,23 @@ impl Cpu for EchoCpu {
 
     async fn infer(&self, request: InferRequest, sink: &dyn DeltaSink) -> Result<Inference, CpuError> {
         if request.model != MODEL {
-            return Err(CpuError::new(CpuErrorKind::UnknownModel, MODEL, format!("no model {:?}", request.model)));
+            return Err(CpuError::new(
+                CpuErrorKind::UnknownModel,
+                MODEL,
+                format!("no model {:?}", request.model),
+            ));
         }
         let words = last_words(&request.prompt).unwrap_or("you said nothing");
         let most = usize::try_from(request.max_output.0).unwrap_or(usize::MAX);
         let said: String = words.split_inclusive(' ').take(most).collect();
         sink.delta(request.key, &said);
         let tokens = |text: &str| Tokens(text.split_whitespace().count() as u64);
-        let usage =
-            TokenUsage { input: tokens(words), output: tokens(&said), estimated: true, ..TokenUsage::default() };
+        let usage = TokenUsage {
+            input: tokens(words),
+            output: tokens(&said),
+            estimated: true,
+            ..TokenUsage::default()
+        };
         let finish = if said.len() < words.len() { "length" } else { "stop" };
         Ok(Inference {
             model: MODEL.to_owned(),

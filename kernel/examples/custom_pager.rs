@@ -11,7 +11,10 @@ use kernel_context::{
     Applied, BatchPagers, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Rendered, Swap,
 };
 use kernel_llm::{Canned, FnCpu, model_info};
-use kernel_types::{Call, InferArgs, NewPage, PageContent, PageKind, PageNo, Recalled, Spec, Tokens};
+use kernel_types::{
+    Answer, Call, ExitStatus, InferArgs, JsonText, NewPage, PageContent, PageKind, PageNo, Recalled, Spec,
+    Tokens,
+};
 
 /// Evicts the oldest pages until half of the window is free.
 pub(crate) struct FirstOut {
@@ -26,7 +29,8 @@ impl Pager for FirstOut {
             return Ok(fallback);
         }
         let resident: Vec<PageStatus> = self.table.pages().into_iter().filter(|page| page.resident).collect();
-        let mut excess = resident.iter().map(|page| page.tokens).sum::<Tokens>().saturating_sub(Tokens(self.window.0 / 2));
+        let mut excess =
+            resident.iter().map(|page| page.tokens).sum::<Tokens>().saturating_sub(Tokens(self.window.0 / 2));
         let mut oldest = Vec::new();
         for page in resident.iter().filter(|page| !page.pinned && page.kind == PageKind::Document) {
             if excess == Tokens::ZERO {
@@ -72,7 +76,12 @@ impl PagerFactory for FirstOuts {
         Ok(Box::new(FirstOut { table: self.0.make(config)?, window: config.window }))
     }
 
-    fn load(&self, config: &PagerConfig, saved: &[u8], swap: &dyn Swap) -> Result<Box<dyn Pager>, PagerError> {
+    fn load(
+        &self,
+        config: &PagerConfig,
+        saved: &[u8],
+        swap: &dyn Swap,
+    ) -> Result<Box<dyn Pager>, PagerError> {
         Ok(Box::new(FirstOut { table: self.0.load(config, saved, swap)?, window: config.window }))
     }
 }
@@ -88,14 +97,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(Canned::text(format!("{} messages", request.prompt.messages.len())))
     });
     let kernel = assemble(Kernel::builder()).cpu(model).build().await?;
-    let page = |n: u32| NewPage::text(PageKind::Document, format!("Fact {n}: {}", "water is wet. ".repeat(20)));
-    let mut steps: Vec<Vec<Call>> = (1..=40).map(|n| vec![Call::PageAlloc { pages: vec![page(n)] }]).collect();
+    let page =
+        |n: u32| NewPage::text(PageKind::Document, format!("Fact {n}: {}", "water is wet. ".repeat(20)));
+    let mut steps: Vec<Vec<Call>> =
+        (1..=40).map(|n| vec![Call::PageAlloc { pages: vec![page(n)] }]).collect();
     steps.push(vec![Call::Infer(InferArgs { max_output: Tokens(64), ..InferArgs::default() })]);
     steps.push(vec![Call::PageRead { page: PageNo(1) }, Call::PageRead { page: PageNo(40) }]);
     let spec = Spec { window: Some(Tokens(1000)), ..script(steps)? };
     let pid = kernel.spawn(spec).await?;
     kernel.run_until(Until::Idle).await?;
-    println!("{:?}", kernel.exit_status(pid).await?);
+    let Some(ExitStatus::Ok(answers)) = kernel.exit_status(pid).await? else {
+        return Err("the script failed".into());
+    };
+    for answer in JsonText::parse(&answers)?.read::<Vec<Option<Answer>>>()? {
+        let Some(Answer::Page(page)) = answer else { continue };
+        let place = if page.resident { "in the window" } else { "swapped out, and read all the same" };
+        println!("page {}: {} bytes, {place}", page.page, page.text.len());
+    }
     Ok(())
 }
 

@@ -48,7 +48,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let spec = ToolSpec {
         name: "run".to_owned(),
         description: "Runs a program in the sandbox.".to_owned(),
-        input: JsonText::parse(r#"{"type":"object","properties":{"program":{"type":"string"}},"required":["program"]}"#)?,
+        input: JsonText::parse(
+            r#"{"type":"object","properties":{"program":{"type":"string"}},"required":["program"]}"#,
+        )?,
         recovery: Recovery::Unsafe,
         timeout: Millis(1000),
         reads: Vec::new(),
@@ -56,7 +58,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let run = FnTool::new(spec, |request, context| async move {
         let program = request.args.value()["program"].as_str().unwrap_or_default().to_owned();
-        let exec = HostExec { program, args: vec!["hello from the sandbox".to_owned()], ..HostExec::default() };
+        let exec =
+            HostExec { program, args: vec!["hello from the sandbox".to_owned()], ..HostExec::default() };
         let exit = context.host.exec(exec).await?;
         Ok(ToolOutput::ok(JsonText::empty_object(), String::from_utf8_lossy(&exit.stdout)))
     });

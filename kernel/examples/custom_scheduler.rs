@@ -71,7 +71,8 @@ impl Scheduler for LeastServed {
             Standing::Waiting(since) => Some((account.served, since, *pid, account)),
             _ => None,
         });
-        let (_, since, pid, account) = waiting.min_by_key(|(served, since, pid, _)| (*served, *since, *pid))?;
+        let (_, since, pid, account) =
+            waiting.min_by_key(|(served, since, pid, _)| (*served, *since, *pid))?;
         account.standing = Standing::Holding(now);
         Some(Grant { pid, demand: account.demand, waited: Micros(now.0.saturating_sub(since.0)) })
     }

@@ -34,7 +34,12 @@ impl Journal for CountingStore {
     async fn agent(&self, pid: Pid) -> Result<Option<AgentRow>, StoreError> {
         self.store.agent(pid).await
     }
-    async fn agents(&self, after: Option<Pid>, live: bool, limit: usize) -> Result<Vec<AgentRow>, StoreError> {
+    async fn agents(
+        &self,
+        after: Option<Pid>,
+        live: bool,
+        limit: usize,
+    ) -> Result<Vec<AgentRow>, StoreError> {
         self.store.agents(after, live, limit).await
     }
     async fn records(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
@@ -72,14 +77,14 @@ impl Mailboxes for CountingStore {
 }
 
 /// The swap.
-pub(crate) fn assemble(builder: KernelBuilder) -> KernelBuilder {
-    builder.store(CountingStore::default())
+pub(crate) fn assemble(builder: KernelBuilder, store: CountingStore) -> KernelBuilder {
+    builder.store(store)
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = CountingStore::default();
-    let kernel = Kernel::builder().store(store.clone()).build().await?;
+    let kernel = assemble(Kernel::builder(), store.clone()).build().await?;
     kernel.spawn(Script::once(vec![Call::Now, Call::Random, Call::List]).spec("three calls")?).await?;
     let steps = kernel.run_until(Until::Idle).await?;
     let (commits, records) = (store.commits.load(Ordering::Relaxed), store.records.load(Ordering::Relaxed));

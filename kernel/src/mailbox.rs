@@ -102,7 +102,8 @@ impl<S: Store> StoreService<S> {
             }
         };
         kernel_types::encode(REPLY, VERSION, &reply).unwrap_or_else(|error| {
-            let failure = Failure::new(StoreErrorKind::Invalid, format!("the answer does not encode: {error}"));
+            let failure =
+                Failure::new(StoreErrorKind::Invalid, format!("the answer does not encode: {error}"));
             kernel_types::encode(REPLY, VERSION, &Reply::Err(failure)).expect("a failure is plain text")
         })
     }
@@ -289,7 +290,12 @@ impl Journal for StoreMailbox {
         ask!(self, Request::Agent(pid), Answer::Agent(row) => row)
     }
 
-    async fn agents(&self, after: Option<Pid>, live: bool, limit: usize) -> Result<Vec<AgentRow>, StoreError> {
+    async fn agents(
+        &self,
+        after: Option<Pid>,
+        live: bool,
+        limit: usize,
+    ) -> Result<Vec<AgentRow>, StoreError> {
         ask!(self, Request::Agents { after, live, limit }, Answer::Agents(rows) => rows)
     }
 

@@ -26,4 +26,7 @@ mediation_suite!(with_custom_driver, async |builder: KernelBuilder| custom_drive
 mediation_suite!(with_custom_pager, async |builder: KernelBuilder| custom_pager::assemble(builder));
 mediation_suite!(with_custom_sandbox, async |builder: KernelBuilder| custom_sandbox::assemble(builder));
 mediation_suite!(with_custom_scheduler, async |builder: KernelBuilder| custom_scheduler::assemble(builder));
-mediation_suite!(with_custom_store, async |builder: KernelBuilder| custom_store::assemble(builder));
+mediation_suite!(with_custom_store, async |builder: KernelBuilder| custom_store::assemble(
+    builder,
+    custom_store::CountingStore::default()
+));
