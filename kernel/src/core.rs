@@ -12,7 +12,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use kernel_sched::{Micros, Scheduler};
 use kernel_storage::Arrival;
-use kernel_types::{CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, ProcessInfo, Seq, StepNo, Timestamp};
+use kernel_types::{
+    CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, ProcessInfo, Seq, StepNo, Timestamp,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -82,7 +84,12 @@ pub(crate) struct InFlight {
 }
 
 impl Core {
-    pub(crate) fn new(parts: Arc<Parts>, schedulers: Vec<Box<dyn Scheduler>>, epoch: Epoch, seed: u64) -> Self {
+    pub(crate) fn new(
+        parts: Arc<Parts>,
+        schedulers: Vec<Box<dyn Scheduler>>,
+        epoch: Epoch,
+        seed: u64,
+    ) -> Self {
         let slots = parts
             .cpus
             .iter()

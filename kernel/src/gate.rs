@@ -59,7 +59,9 @@ impl Core {
             Call::Infer(args) => {
                 request.model = self.parts.model(args.model.as_deref(), process.spec.model.as_deref());
             }
-            Call::Signal { pid, .. } | Call::SetPriority { pid, .. } | Call::ProcessInfo { pid: Some(pid) } => {
+            Call::Signal { pid, .. }
+            | Call::SetPriority { pid, .. }
+            | Call::ProcessInfo { pid: Some(pid) } => {
                 request.relation = Some(self.relation(process, *pid));
             }
             Call::Send(args) => request.relation = Some(self.relation(process, args.to)),
@@ -89,7 +91,11 @@ impl Core {
             return Relation::Descendant;
         }
         let root = above(caller.parent).last().unwrap_or(caller.pid);
-        if target == root || above(target_parent).any(|pid| pid == root) { Relation::Tree } else { Relation::Other }
+        if target == root || above(target_parent).any(|pid| pid == root) {
+            Relation::Tree
+        } else {
+            Relation::Other
+        }
     }
 }
 
@@ -97,17 +103,18 @@ impl Core {
 pub(crate) fn refusal(no: SyscallNo, decision: &Decision) -> SysError {
     match decision {
         Decision::Allow => SysError::new(ErrorKind::Failed, "allowed"),
-        Decision::Ask { rule } => {
-            SysError::new(ErrorKind::Denied, format!("{no}: needs approval ({rule}) and nobody is there to give it"))
-        }
-        Decision::Deny { missing } => SysError::new(ErrorKind::Denied, format!("{no}: missing capability {missing}")),
-        Decision::OverQuota { limit, left, needed } => SysError::new(
-            ErrorKind::QuotaExceeded,
-            format!("{no}: needs {needed} of {limit}, {left} left"),
+        Decision::Ask { rule } => SysError::new(
+            ErrorKind::Denied,
+            format!("{no}: needs approval ({rule}) and nobody is there to give it"),
         ),
+        Decision::Deny { missing } => {
+            SysError::new(ErrorKind::Denied, format!("{no}: missing capability {missing}"))
+        }
+        Decision::OverQuota { limit, left, needed } => {
+            SysError::new(ErrorKind::QuotaExceeded, format!("{no}: needs {needed} of {limit}, {left} left"))
+        }
         Decision::Reject { reason } => {
-            let kind =
-                if BUILT.contains(&no) { ErrorKind::InvalidArgument } else { ErrorKind::Unsupported };
+            let kind = if BUILT.contains(&no) { ErrorKind::InvalidArgument } else { ErrorKind::Unsupported };
             SysError::new(kind, reason.clone())
         }
     }

@@ -1,8 +1,8 @@
 //! The process image: what a store keeps of a process, written with every commit. Small by rule.
 
 use kernel_types::{
-    AgentRow, BlobHash, Budget, Call, CodecError, ExitStatus, Hash, Pid, Priority, ProcessInfo, ProcessState, Recovery,
-    Reservation, Seq, Signal, StepNo, SuspendReason, SyscallNo, Timestamp, Usage, WaitReason,
+    AgentRow, BlobHash, Budget, Call, CodecError, ExitStatus, Hash, Pid, Priority, ProcessInfo, ProcessState,
+    Recovery, Reservation, Seq, Signal, StepNo, SuspendReason, SyscallNo, Timestamp, Usage, WaitReason,
 };
 use serde::{Deserialize, Serialize};
 

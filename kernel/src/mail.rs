@@ -1,8 +1,8 @@
 //! Mail: messages between processes, signals, grants, the end of children. All of it lies in the store until consumed.
 
 use kernel_types::{
-    Answer, Budget, CallResult, ErrorKind, Event, ExitStatus, Mail, MailBody, MailId, Pid, ReceiveArgs, Retry, SendArgs,
-    Signal, SuspendReason, SysError, SyscallNo, WaitArgs,
+    Answer, Budget, CallResult, ErrorKind, Event, ExitStatus, Mail, MailBody, MailId, Pid, ReceiveArgs,
+    Retry, SendArgs, Signal, SuspendReason, SysError, SyscallNo, WaitArgs,
 };
 
 use crate::core::{Core, Spent};
@@ -21,7 +21,11 @@ impl Core {
         }
         let limit = self.parts.limits.mailbox;
         let own = process.pid == args.to;
-        let target = if own { Some(&mut *process) } else { self.processes.get_mut(&args.to).map(|found| &mut **found) };
+        let target = if own {
+            Some(&mut *process)
+        } else {
+            self.processes.get_mut(&args.to).map(|found| &mut **found)
+        };
         let Some(target) = target.filter(|target| target.image.exited.is_none()) else {
             return Err(SysError::new(ErrorKind::NotFound, format!("no process {}", args.to)));
         };
@@ -190,9 +194,7 @@ impl Core {
 
     /// Reaps a child that ended, if there is one. A `wait` for what can never come is an error.
     pub(crate) fn try_wait(&mut self, process: &mut Process, args: &WaitArgs) -> Option<CallResult> {
-        let wanted = |mail: &Mail| {
-            matches!(&mail.body, MailBody::ChildExit { pid, .. } if args.pid.is_none_or(|wanted| wanted == *pid))
-        };
+        let wanted = |mail: &Mail| matches!(&mail.body, MailBody::ChildExit { pid, .. } if args.pid.is_none_or(|wanted| wanted == *pid));
         if let Some(at) = process.inbox.iter().position(wanted) {
             let mail = process.inbox.remove(at).expect("just found");
             process.consumed.push(mail.id);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use kernel_context::{Change, Pager, PagerConfig, PagerError, PagerFactory};
 use kernel_storage::Store;
 use kernel_types::{
-    AgentRow, BlobHash, Call, ErrorKind, Event, EventKind, MailBody, Pid, Record, Recovery, SysError, SyscallNo,
+    AgentRow, BlobHash, Call, ErrorKind, Event, EventKind, MailBody, Pid, Record, Recovery, SysError,
+    SyscallNo,
 };
 
 use crate::bodies::{Bodies, View};
@@ -25,11 +26,7 @@ pub(crate) struct Loaded {
 }
 
 /// Reads one process.
-pub(crate) async fn load(
-    parts: &Parts,
-    bodies: &Bodies,
-    row: AgentRow,
-) -> Result<Loaded, KernelError> {
+pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Result<Loaded, KernelError> {
     let pid = row.pid;
     let damaged = |reason: String| KernelError::Damaged { pid, reason };
     if kernel_security::seal_row(&row) != row.seal {
@@ -49,7 +46,8 @@ pub(crate) async fn load(
     let mut staged = HashMap::new();
     let config = parts.pager_config(&spec);
     let pager = load_pager(parts, bodies, &config, &image, pid, &mut staged).await?;
-    let mut process = Process::new(pid, row.parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
+    let mut process =
+        Process::new(pid, row.parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
     process.pager = pager;
     process.staged = staged;
     process.revision = row.revision;
@@ -90,7 +88,9 @@ async fn load_pager(
     let mut pager = None;
     let mut next = 1;
     if let Some(snapshot) = image.snapshot {
-        let bytes = blob(store, snapshot.blob).await?.ok_or_else(|| damaged("its page table is missing".to_owned()))?;
+        let bytes = blob(store, snapshot.blob)
+            .await?
+            .ok_or_else(|| damaged("its page table is missing".to_owned()))?;
         let factory: &dyn PagerFactory = &*parts.pagers;
         pager = Some(
             serve(store, bodies, staged, |view| factory.load(config, &bytes, view))
@@ -148,7 +148,10 @@ async fn serve<T>(
 }
 
 /// Bodies as text. What is missing or is not text is left out.
-pub(crate) async fn fetch(store: &dyn Store, hashes: &[BlobHash]) -> Result<Vec<(BlobHash, Arc<str>)>, KernelError> {
+pub(crate) async fn fetch(
+    store: &dyn Store,
+    hashes: &[BlobHash],
+) -> Result<Vec<(BlobHash, Arc<str>)>, KernelError> {
     let found = store.blobs(hashes).await?;
     let texts = hashes.iter().zip(found).filter_map(|(hash, bytes)| {
         let text = std::str::from_utf8(bytes.as_deref()?).ok()?;
@@ -191,7 +194,8 @@ impl Core {
     pub(crate) fn adopt(&mut self, mut loaded: Vec<Loaded>) -> Vec<Pid> {
         loaded.retain(|one| !self.processes.contains_key(&one.process.pid));
         let pids: Vec<Pid> = loaded.iter().map(|one| one.process.pid).collect();
-        let parents: Vec<(Pid, Pid)> = loaded.iter().map(|one| (one.process.parent, one.process.pid)).collect();
+        let parents: Vec<(Pid, Pid)> =
+            loaded.iter().map(|one| (one.process.parent, one.process.pid)).collect();
         for one in loaded {
             self.processes.insert(one.process.pid, one.process);
         }
@@ -211,7 +215,12 @@ impl Core {
         let event = Event::Recovered { epoch: self.epoch.0, open: u32::try_from(open).unwrap_or(u32::MAX) };
         self.log(process, None, &event);
         let waiting = std::mem::take(&mut process.inbox);
-        let held = process.image.open.iter().filter_map(|open| open.pending.as_ref()).map(|pending| pending.reserved);
+        let held = process
+            .image
+            .open
+            .iter()
+            .filter_map(|open| open.pending.as_ref())
+            .map(|pending| pending.reserved);
         for reserved in held.collect::<Vec<_>>() {
             process.reserve(&reserved);
         }
@@ -251,7 +260,8 @@ impl Core {
     fn recover_call(&mut self, process: &mut Process, index: usize) {
         let open = &process.image.open[index];
         let Some(pending) = open.pending.clone() else {
-            let error = SysError::new(ErrorKind::Interrupted, "the kernel stopped before the call was prepared");
+            let error =
+                SysError::new(ErrorKind::Interrupted, "the kernel stopped before the call was prepared");
             self.finish(process, index, Err(error), Spent::default());
             return;
         };
@@ -259,11 +269,14 @@ impl Core {
             (SyscallNo::Infer, _) => self.infer_again(process, index, pending.reserved),
             (SyscallNo::ToolCall, Recovery::Unsafe) => {
                 process.image.usage.calls += 1;
-                let message = "the kernel stopped while the call was in flight; whether it had an effect is not known";
+                let message =
+                    "the kernel stopped while the call was in flight; whether it had an effect is not known";
                 let error = SysError::new(ErrorKind::Interrupted, message);
                 self.finish(process, index, Err(error), Spent::default());
             }
-            (SyscallNo::ToolCall, _) => self.attempt_again(process, index, kernel_types::Reservation::default()),
+            (SyscallNo::ToolCall, _) => {
+                self.attempt_again(process, index, kernel_types::Reservation::default())
+            }
             (SyscallNo::Spawn, _) => {
                 if let Some(child) = pending.child.filter(|child| process.children.contains(child)) {
                     self.finish(process, index, Ok(kernel_types::Answer::Pid(child)), Spent::default());
@@ -296,7 +309,9 @@ impl Core {
         let spec = Arc::clone(&process.spec);
         let name = parts.model(args.model.as_deref(), spec.model.as_deref()).unwrap_or("");
         let rendered = match parts.models.get(name) {
-            Some(served) => self.render(process, args, &served.info).map_err(|error| crate::local::pager_error(&error)),
+            Some(served) => {
+                self.render(process, args, &served.info).map_err(|error| crate::local::pager_error(&error))
+            }
             None => Err(SysError::new(ErrorKind::NotFound, format!("model {name:?} is not there any more"))),
         };
         process.release(&pending.reserved);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kernel_types::{
-    Budget, Call, Capabilities, ErrorKind, Event, ExitStatus, MailBody, MicroUsd, Pid, Retry, Spec, SysError, Tokens,
-    Usage,
+    Budget, Call, Capabilities, ErrorKind, Event, ExitStatus, MailBody, MicroUsd, Pid, Retry, Spec, SysError,
+    Tokens, Usage,
 };
 
 use crate::core::{Core, Spent};
@@ -21,8 +21,11 @@ impl Core {
         spec: Spec,
         capabilities: Capabilities,
     ) -> Result<(), ProgramError> {
-        let factory =
-            self.parts.programs.get(&spec.program).ok_or_else(|| ProgramError::Unknown(spec.program.clone()))?;
+        let factory = self
+            .parts
+            .programs
+            .get(&spec.program)
+            .ok_or_else(|| ProgramError::Unknown(spec.program.clone()))?;
         let program = factory.start(&spec)?;
         let image = Image {
             name: spec.name.clone(),
@@ -56,14 +59,19 @@ impl Core {
     pub(crate) fn check_spawn(&mut self, parent: &mut Process, spec: &mut Spec) -> Result<Pid, SysError> {
         let invalid = |message: String| SysError::new(ErrorKind::InvalidArgument, message);
         let factory = self.parts.programs.get(&spec.program);
-        let factory = factory.ok_or_else(|| invalid(ProgramError::Unknown(spec.program.clone()).to_string()))?;
+        let factory =
+            factory.ok_or_else(|| invalid(ProgramError::Unknown(spec.program.clone()).to_string()))?;
         factory.start(spec).map_err(|error| invalid(error.to_string()))?;
         let capabilities = spec.capabilities.get_or_insert_with(|| (*parent.capabilities).clone());
         kernel_security::within(&parent.capabilities, capabilities).map_err(|excess| {
-            SysError::new(ErrorKind::Denied, format!("spawn: the child may not have more than its parent: {excess}"))
+            SysError::new(
+                ErrorKind::Denied,
+                format!("spawn: the child may not have more than its parent: {excess}"),
+            )
         })?;
-        spec.budget = share(&parent.left(), &spec.budget)
-            .map_err(|(what, left)| SysError::new(ErrorKind::QuotaExceeded, format!("spawn: {left} of {what} left")))?;
+        spec.budget = share(&parent.left(), &spec.budget).map_err(|(what, left)| {
+            SysError::new(ErrorKind::QuotaExceeded, format!("spawn: {left} of {what} left"))
+        })?;
         take_out(&mut parent.image.budget, &spec.budget);
         Ok(self.fresh_pid())
     }
@@ -94,7 +102,8 @@ impl Core {
     pub(crate) fn spawned(&mut self, child: Pid, parent: Pid) {
         self.with(parent, |core, process| {
             let found = process.image.open.iter().position(|open| {
-                open.outcome.is_none() && open.pending.as_ref().is_some_and(|pending| pending.child == Some(child))
+                open.outcome.is_none()
+                    && open.pending.as_ref().is_some_and(|pending| pending.child == Some(child))
             });
             if let Some(index) = found {
                 core.finish(process, index, Ok(kernel_types::Answer::Pid(child)), Spent::default());

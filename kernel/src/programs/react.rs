@@ -5,9 +5,9 @@
 //! `tools` ("native" or "none").
 
 use kernel_types::{
-    Answer, BlobHash, Call, CallResult, ErrorKind, ExitStatus, Importance, InferArgs, Inference, JsonText, Millis,
-    NewPage, Origin, PageBody, PageKind, Part, RecallArgs, RecallQuery, Reply, Retry, Spec, SysError, Tokens, ToolCallArgs,
-    ToolMode, ToolResult,
+    Answer, BlobHash, Call, CallResult, ErrorKind, ExitStatus, Importance, InferArgs, Inference, JsonText,
+    Millis, NewPage, Origin, PageBody, PageKind, Part, RecallArgs, RecallQuery, Reply, Retry, Spec, SysError,
+    Tokens, ToolCallArgs, ToolMode, ToolResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,10 @@ enum Phase {
     Recalling,
     Thinking,
     /// Tool calls of an inference: its text and calls, kept until their results are there.
-    Acting { text: String, calls: Vec<Acting> },
+    Acting {
+        text: String,
+        calls: Vec<Acting>,
+    },
     Waiting,
     Closing(String),
 }
@@ -112,7 +115,8 @@ struct Skipped {
 
 impl ProgramFactory for ReactFactory {
     fn start(&self, spec: &Spec) -> Result<Box<dyn Program>, ProgramError> {
-        let args: Args = spec.args.read().map_err(|error| ProgramError::Arguments(format!("react: {error}")))?;
+        let args: Args =
+            spec.args.read().map_err(|error| ProgramError::Arguments(format!("react: {error}")))?;
         if spec.task.trim().is_empty() {
             return Err(ProgramError::Arguments("react: the task is empty".to_owned()));
         }
@@ -195,7 +199,9 @@ impl React {
     fn imported(&mut self, replies: Vec<Reply>) -> Step {
         let tool = match last(&replies) {
             Some(Ok(Answer::Tool(tool))) if tool.success => tool,
-            Some(Ok(Answer::Tool(tool))) => return failure(&format!("cannot read the workspace: {}", tool.text)),
+            Some(Ok(Answer::Tool(tool))) => {
+                return failure(&format!("cannot read the workspace: {}", tool.text));
+            }
             Some(Err(error)) if error.kind == ErrorKind::QuotaExceeded => {
                 self.phase = Phase::Importing;
                 return Step::call(self.import(None));
@@ -243,7 +249,9 @@ impl React {
 
     /// Puts the task behind what was recalled and thinks.
     fn ask(&mut self, mut calls: Vec<Call>) -> Step {
-        calls.push(Call::PageAlloc { pages: vec![NewPage::text(PageKind::User, self.task.as_str()).pinned()] });
+        calls.push(Call::PageAlloc {
+            pages: vec![NewPage::text(PageKind::User, self.task.as_str()).pinned()],
+        });
         self.think(calls)
     }
 
@@ -285,9 +293,9 @@ impl React {
 
     /// The results are there: one group of the model's words, its calls and their results.
     fn acted(&mut self, text: String, acting: &[Acting], replies: &[Reply]) -> Step {
-        let limited = replies.iter().any(|reply| {
-            reply.result.as_ref().is_err_and(|error| error.kind == ErrorKind::QuotaExceeded)
-        });
+        let limited = replies
+            .iter()
+            .any(|reply| reply.result.as_ref().is_err_and(|error| error.kind == ErrorKind::QuotaExceeded));
         if limited {
             let calls = acting.iter().map(action).collect();
             self.phase = Phase::Acting { text, calls: acting.to_vec() };
@@ -345,7 +353,9 @@ fn document(page: &ImportedPage, tool: &ToolResult) -> Option<NewPage> {
 
 fn actions(inference: &Inference) -> Vec<Acting> {
     let calls = inference.parts.iter().filter_map(|part| match part {
-        Part::ToolCall { id, name, args } => Some(Acting { id: id.clone(), name: name.clone(), args: args.clone() }),
+        Part::ToolCall { id, name, args } => {
+            Some(Acting { id: id.clone(), name: name.clone(), args: args.clone() })
+        }
         _ => None,
     });
     calls.collect()

@@ -131,11 +131,13 @@ impl Runner {
     }
 
     fn take(&mut self, replies: &[Reply]) -> Step {
-        let refused = |reply: &&Reply| {
-            reply.result.as_ref().is_err_and(|error| error.kind == ErrorKind::QuotaExceeded)
-        };
-        let again: Vec<Call> =
-            replies.iter().filter(refused).filter_map(|reply| self.calls.get(reply.key.seq.0 as usize).cloned()).collect();
+        let refused =
+            |reply: &&Reply| reply.result.as_ref().is_err_and(|error| error.kind == ErrorKind::QuotaExceeded);
+        let again: Vec<Call> = replies
+            .iter()
+            .filter(refused)
+            .filter_map(|reply| self.calls.get(reply.key.seq.0 as usize).cloned())
+            .collect();
         if !again.is_empty() {
             self.calls.clone_from(&again);
             return Step::Calls(again);
