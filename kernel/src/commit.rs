@@ -1,9 +1,10 @@
 //! Commits: what a step did becomes durable in one write, and only then do its device calls start.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use kernel_storage::{Commit, CommitOutcome, StoreError, StoreErrorKind};
-use kernel_types::{AgentRow, Event, Hash, Pid};
+use kernel_types::{AgentRow, BlobHash, Event, Hash, Pid};
 
 use crate::core::Core;
 use crate::error::KernelError;
@@ -69,6 +70,7 @@ impl Core {
         };
         row.seal = kernel_security::seal_row(&row);
         process.committing = true;
+        process.moved = false;
         process.inner = 0;
         Commit {
             row,
@@ -151,14 +153,16 @@ impl Core {
                 }
             }
         }
-        self.deliver_all(mail);
+        self.deliver_all(mail, true);
     }
 
     fn committed(&mut self, pid: Pid, revision: u64) {
         let over = self.with(pid, |core, process| {
             process.committing = false;
             process.revision = revision;
-            for (hash, body) in process.staged.drain() {
+            // What came meanwhile is durable with the next commit only, and stays at hand until then.
+            let fresh: HashSet<BlobHash> = process.blobs.iter().map(|blob| blob.hash).collect();
+            for (hash, body) in process.staged.extract_if(|hash, _| !fresh.contains(hash)) {
                 core.bodies.insert(hash, body);
             }
             match (process.image.exited.is_some(), process.dirty()) {
@@ -189,6 +193,7 @@ impl Core {
     /// The kernel cannot go on: nothing more is started, whoever runs it is told.
     pub(crate) fn fail(&mut self, error: KernelError) {
         tracing::error!(%error, "the kernel stops");
+        self.retries.clear();
         for (_, waiter) in self.births.drain() {
             drop(waiter.send(Err(error.clone())));
         }

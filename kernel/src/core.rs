@@ -51,11 +51,12 @@ pub(crate) struct Core {
     pub(crate) commits: VecDeque<Pid>,
     /// Batches to commit again after a passing failure of the store.
     pub(crate) retries: Vec<Batch>,
-    pub(crate) starts: Vec<Start>,
+    pub(crate) starts: VecDeque<Start>,
     /// Who waits for a process's first commit.
     pub(crate) births: HashMap<Pid, tokio::sync::oneshot::Sender<Result<Pid, KernelError>>>,
     pub(crate) loads: Vec<(Pid, Vec<kernel_types::BlobHash>)>,
     pub(crate) timers: BinaryHeap<Reverse<(Timestamp, Pid, StepNo, Seq)>>,
+    timer_limit: usize,
     pub(crate) slots: Vec<Slots>,
     pub(crate) epoch: Epoch,
     pub(crate) rng: StdRng,
@@ -64,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) generation: u64,
     pub(crate) mode: Mode,
     pub(crate) waiter: Option<tokio::sync::oneshot::Sender<Result<u64, KernelError>>>,
+    /// The number of the run at hand.
+    pub(crate) run: u64,
     pub(crate) steps: u64,
     pub(crate) in_flight: InFlight,
     /// Device calls that kept their thread past the deadline: answered and no longer counted as in flight.
@@ -104,10 +107,11 @@ impl Core {
             ready: VecDeque::new(),
             commits: VecDeque::new(),
             retries: Vec::new(),
-            starts: Vec::new(),
+            starts: VecDeque::new(),
             births: HashMap::new(),
             loads: Vec::new(),
             timers: BinaryHeap::new(),
+            timer_limit: 4096,
             slots,
             epoch,
             rng: StdRng::seed_from_u64(seed),
@@ -115,6 +119,7 @@ impl Core {
             generation: 0,
             mode: Mode::Paused,
             waiter: None,
+            run: 0,
             steps: 0,
             in_flight: InFlight::default(),
             left_behind: HashSet::new(),
@@ -200,6 +205,11 @@ impl Core {
 
     /// The process's state shall be committed soon.
     pub(crate) fn queue_commit(&mut self, process: &mut Process) {
+        if let Some(preparing) = &mut process.preparing {
+            // Not in the middle of a step: what is arranged later would start with the commit before its own.
+            preparing.must_commit = true;
+            return;
+        }
         if !process.commit_queued && !process.committing {
             process.commit_queued = true;
             self.commits.push_back(process.pid);
@@ -214,6 +224,27 @@ impl Core {
             || !self.retries.is_empty()
             || !self.starts.is_empty()
             || !self.loads.is_empty()
+    }
+
+    /// Time alone will let something go on. The timers of suspended processes are kept for when they are resumed.
+    pub(crate) fn waits_for_time(&self) -> bool {
+        self.timers.iter().any(|Reverse((_, pid, step, seq))| {
+            self.processes.get(pid).is_some_and(|process| {
+                process.image.suspended.is_none() && process.pending_index(*step, *seq).is_some()
+            })
+        })
+    }
+
+    /// Sets a timer. Those of calls that ended long before it are cleared out when they outnumber the others.
+    pub(crate) fn set_timer(&mut self, at: Timestamp, pid: Pid, step: StepNo, seq: Seq) {
+        if self.timers.len() >= self.timer_limit {
+            let processes = &self.processes;
+            self.timers.retain(|Reverse((_, pid, step, seq))| {
+                processes.get(pid).is_some_and(|process| process.pending_index(*step, *seq).is_some())
+            });
+            self.timer_limit = (2 * self.timers.len()).max(4096);
+        }
+        self.timers.push(Reverse((at, pid, step, seq)));
     }
 
     /// The earliest timer whose call still waits.

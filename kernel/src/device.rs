@@ -67,7 +67,7 @@ impl Core {
                 SyscallNo::Spawn => self.start_spawn(process, index),
                 _ => {
                     if let Some(at) = deadline {
-                        self.timers.push(std::cmp::Reverse((at, process.pid, process.image.step, seq)));
+                        self.set_timer(at, process.pid, process.image.step, seq);
                     }
                 }
             }
@@ -97,7 +97,7 @@ impl Core {
         let context = CallContext { host, timeout: timeout.into() };
         let work = async move { End::Tool(parts.registry.call(&request, &context).await) };
         let attempt = pending.attempt;
-        self.starts.push(Start { key, attempt, future: guarded(work, timeout) });
+        self.starts.push_back(Start { key, attempt, future: guarded(work, timeout) });
         self.expect_end(key, timeout);
     }
 
@@ -172,7 +172,7 @@ impl Core {
             let sink = CountingSink { inner: Arc::clone(&parts.sink), streamed };
             End::Infer(parts.cpus[cpu].infer(request, &sink).await)
         };
-        self.starts.push(Start { key, attempt, future: guarded(work, timeout) });
+        self.starts.push_back(Start { key, attempt, future: guarded(work, timeout) });
         self.expect_end(key, timeout);
         true
     }
@@ -324,6 +324,7 @@ impl Core {
                 let usage = partial_usage(process, seq);
                 self.charge_infer(process, index, usage, Err(error));
             }
+            SyscallNo::Spawn => self.cancel_spawn(process, index, error),
             _ => {
                 if no == SyscallNo::ToolCall && process.running.contains_key(&seq) {
                     process.image.usage.calls += 1;
@@ -375,7 +376,7 @@ impl Core {
     /// ends it, when code of others has had its time on top.
     fn expect_end(&mut self, key: CallKey, timeout: Duration) {
         let latest = self.now().after(timeout.saturating_add(self.parts.limits.step).into());
-        self.timers.push(std::cmp::Reverse((latest, key.pid, key.step, key.seq)));
+        self.set_timer(latest, key.pid, key.step, key.seq);
     }
 
     /// Ends a device call that does not give its thread back. Its future is dropped when it does.

@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     inbox: Mutex<Inbox>,
     bell: Condvar,
     section: Section,
+    runs: AtomicU64,
 }
 
 #[derive(Default)]
@@ -50,6 +51,7 @@ struct Inbox {
     messages: VecDeque<Message>,
     requests: usize,
     rung: bool,
+    stopped: bool,
 }
 
 /// What code of others runs on the engine's thread, since when.
@@ -76,12 +78,16 @@ impl Shared {
             inbox: Mutex::default(),
             bell: Condvar::new(),
             section: Section { origin: Instant::now(), since: AtomicU64::new(0), what: Mutex::new(None) },
+            runs: AtomicU64::new(0),
         })
     }
 
     /// Hands a request to the engine; refused when too many wait.
     pub(crate) fn request(&self, work: impl FnOnce(&mut Core) + Send + 'static) -> Result<(), KernelError> {
         let mut inbox = self.inbox.lock();
+        if inbox.stopped {
+            return Err(KernelError::Stopped);
+        }
         let limit = self.parts.limits.requests;
         if inbox.requests >= limit {
             return Err(KernelError::Busy(limit));
@@ -101,6 +107,20 @@ impl Shared {
         inbox.rung = true;
         drop(inbox);
         self.bell.notify_one();
+    }
+
+    /// Nothing is taken any more; who waits for an answer learns that there will be none.
+    fn stop(&self) {
+        let mut inbox = self.inbox.lock();
+        inbox.stopped = true;
+        let dropped = std::mem::take(&mut inbox.messages);
+        drop(inbox);
+        drop(dropped);
+    }
+
+    /// A number for a run.
+    pub(crate) fn next_run(&self) -> u64 {
+        self.runs.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Wakes the engine.
@@ -158,7 +178,17 @@ pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
 fn spawn_engine(shared: &Arc<Shared>, generation: u64) -> std::io::Result<()> {
     let shared = Arc::clone(shared);
     let builder = std::thread::Builder::new().name(format!("agentos-engine-{generation}"));
-    builder.spawn(move || run(&shared, generation)).map(drop)
+    let work = move || {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&shared, generation))) else { return };
+        // A part that panicked under the lock, a scheduler say. The state is not to be trusted: nothing more is started.
+        let reason = format!("a part of the kernel panicked: {}", panic_text(panic.as_ref()));
+        let mut core = shared.core.lock();
+        core.fail(KernelError::Build(reason));
+        core.quit = true;
+        drop(core);
+        shared.stop();
+    };
+    builder.spawn(work).map(drop)
 }
 
 /// Replaces the engine's thread if code of others has kept it for too long. That thread ends when the code returns.
@@ -230,7 +260,8 @@ fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) 
         commit(shared, core, batch, generation)?;
     }
     core.pump_slots();
-    for start in std::mem::take(&mut core.starts) {
+    // One by one: what a device that blocks leaves in the queue is the next thread's to start.
+    while let Some(start) = core.starts.pop_front() {
         launch(shared, core, start, generation)?;
     }
     for (pid, missing) in std::mem::take(&mut core.loads) {
@@ -290,6 +321,9 @@ fn launch(
     generation: u64,
 ) -> Result<(), Replaced> {
     let Start { key, attempt, future } = start;
+    if !core.still_wants(key, attempt) {
+        return Ok(());
+    }
     core.in_flight.devices += 1;
     shared.enter(What::Device(key, attempt));
     let polled = poll_once(core, future);
@@ -370,7 +404,16 @@ fn load(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, missing
     core.in_flight.loads += 1;
     let teller = Arc::clone(shared);
     shared.runtime.spawn(async move {
-        let result = crate::recover::fetch(&*teller.parts.store, &missing).await;
+        let patience = Instant::now() + teller.parts.limits.store_patience;
+        let mut pause = Duration::from_millis(10);
+        let mut result = crate::recover::fetch(&*teller.parts.store, &missing).await;
+        while Instant::now() < patience
+            && result.as_ref().is_err_and(|error| error.retry() != kernel_types::Retry::Never)
+        {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+            result = crate::recover::fetch(&*teller.parts.store, &missing).await;
+        }
         teller.tell(Message::Bodies(pid, result));
     });
 }
@@ -408,7 +451,7 @@ impl Core {
                         if let Some((last, _)) = arrived.last() {
                             self.cursor = *last;
                         }
-                        self.deliver_all(arrived.into_iter().map(|(_, mail)| mail).collect());
+                        self.deliver_all(arrived.into_iter().map(|(_, mail)| mail).collect(), false);
                     }
                     Err(error) => tracing::warn!(%error, "cannot ask the store for mail"),
                 }
@@ -420,6 +463,9 @@ impl Core {
         match result {
             Ok(found) if found.is_empty() => {
                 self.with(pid, |core, process| {
+                    if !process.loading {
+                        return;
+                    }
                     process.loading = false;
                     let reason = "a page body is missing from the store: `agentos audit verify` names it";
                     core.end(process, kernel_types::ExitStatus::Faulted(reason.to_owned()));
@@ -428,6 +474,9 @@ impl Core {
             Ok(found) => {
                 self.with(pid, |core, process| {
                     process.staged.extend(found);
+                    if !process.loading {
+                        return;
+                    }
                     process.loading = false;
                     core.prepare(process);
                     core.settle(process);
@@ -435,6 +484,14 @@ impl Core {
             }
             Err(error) => self.fail(error),
         }
+    }
+
+    /// The call was not cancelled between its commit and its start.
+    fn still_wants(&self, key: CallKey, attempt: u32) -> bool {
+        let Some(process) = self.processes.get(&key.pid) else { return false };
+        let index = process.pending_index(key.step, key.seq);
+        let pending = index.and_then(|index| process.image.open[index].pending.as_ref());
+        pending.is_some_and(|pending| pending.attempt == attempt)
     }
 
     fn next_ready(&mut self) -> Option<Pid> {
@@ -496,7 +553,7 @@ impl Core {
                 }
                 !self.busy()
             }
-            Mode::Idle | Mode::Steps(_) => self.ready.is_empty() && self.next_timer().is_none(),
+            Mode::Idle | Mode::Steps(_) => self.ready.is_empty() && !self.waits_for_time(),
         };
         if over && let Some(waiter) = self.waiter.take() {
             self.mode = Mode::Paused;

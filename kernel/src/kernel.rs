@@ -66,8 +66,9 @@ impl Kernel {
             Until::Idle => Mode::Idle,
             Until::Steps(steps) => Mode::Steps(steps),
         };
-        self.shared.request(move |core| core.begin_run(mode, sender))?;
-        let guard = PauseOnDrop(&self.shared);
+        let run = self.shared.next_run();
+        self.shared.request(move |core| core.begin_run(run, mode, sender))?;
+        let guard = PauseOnDrop(&self.shared, run);
         let steps = receiver.await.map_err(|_| KernelError::Stopped)?;
         std::mem::forget(guard);
         steps
@@ -125,8 +126,21 @@ impl Kernel {
     }
 
     async fn post(&self, to: Pid, body: MailBody) -> Result<(), KernelError> {
+        if matches!(body, MailBody::Message(_)) {
+            let limit = self.shared.parts.limits.mailbox;
+            let full = move |core: &mut Core| {
+                core.processes.get(&to).is_some_and(|process| process.mail_waiting() >= limit)
+            };
+            if self.ask(full).await? {
+                let message = format!("the mailbox of {to} holds {limit} messages, its limit");
+                return Err(KernelError::Refused(SysError::new(ErrorKind::Busy, message)));
+            }
+        }
         let mail = post_mail(&*self.shared.parts.store, to, body).await?;
-        self.shared.request(move |core| core.deliver_all(vec![mail]))
+        // It is durable: no full queue may turn it into an error. The poll would find it too.
+        self.shared
+            .tell(crate::engine::Message::Request(Box::new(move |core| core.deliver_all(vec![mail], false))));
+        Ok(())
     }
 
     /// Takes a process and its descendants over from the store, from where they were.
@@ -194,7 +208,8 @@ impl Kernel {
     /// [`KernelError::Store`].
     pub async fn shutdown(self) -> Result<(), KernelError> {
         let (sender, receiver) = oneshot::channel();
-        self.shared.request(move |core| core.begin_run(Mode::Paused, sender))?;
+        let run = self.shared.next_run();
+        self.shared.request(move |core| core.begin_run(run, Mode::Paused, sender))?;
         let ended = receiver.await.map_err(|_| KernelError::Stopped)?;
         let parts = Arc::downgrade(&self.shared);
         drop(self);
@@ -233,13 +248,15 @@ impl Drop for Kernel {
     }
 }
 
-struct PauseOnDrop<'a>(&'a Shared);
+struct PauseOnDrop<'a>(&'a Shared, u64);
 
 impl Drop for PauseOnDrop<'_> {
     fn drop(&mut self) {
         let mut core = self.0.core.lock();
-        core.mode = Mode::Paused;
-        core.waiter = None;
+        if core.run == self.1 {
+            core.mode = Mode::Paused;
+            core.waiter = None;
+        }
     }
 }
 
@@ -277,11 +294,20 @@ impl Core {
         }
     }
 
-    fn begin_run(&mut self, mode: Mode, waiter: oneshot::Sender<Result<u64, KernelError>>) {
+    fn begin_run(&mut self, run: u64, mode: Mode, waiter: oneshot::Sender<Result<u64, KernelError>>) {
+        if waiter.is_closed() {
+            return;
+        }
+        if mode != Mode::Paused && self.waiter.as_ref().is_some_and(|waiter| !waiter.is_closed()) {
+            let error = SysError::new(ErrorKind::Busy, "the kernel is being run already");
+            drop(waiter.send(Err(KernelError::Refused(error))));
+            return;
+        }
         if let Some(error) = &self.fatal {
             drop(waiter.send(Err(error.clone())));
             return;
         }
+        self.run = run;
         self.mode = mode;
         self.steps = 0;
         self.waiter = Some(waiter);

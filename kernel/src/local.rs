@@ -203,7 +203,13 @@ impl Core {
         }
         let pager = process.pager.as_deref_mut().expect("just made");
         let swap = View { staged: &process.staged, bodies: &self.bodies };
-        work(pager, &swap, &mut process.changes)
+        let changes = &mut process.changes;
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(pager, &swap, changes))).unwrap_or_else(
+            |panic| {
+                let text = crate::device::panic_text(panic.as_ref());
+                Err(PagerError::Corrupt(format!("the pager panicked: {text}")))
+            },
+        )
     }
 
     /// A process as `ps` shows it, running or ended.

@@ -29,11 +29,11 @@ impl Core {
         let Some(target) = target.filter(|target| target.image.exited.is_none()) else {
             return Err(SysError::new(ErrorKind::NotFound, format!("no process {}", args.to)));
         };
-        if target.mailbox >= limit {
+        if target.mail_waiting() >= limit {
             let message = format!("the mailbox of {} holds {limit} messages, its limit", args.to);
             return Err(SysError::new(ErrorKind::Busy, message));
         }
-        target.mailbox += 1;
+        target.coming += 1;
         self.mail_to(process, args.to, MailBody::Message(args.body.clone()));
         Ok(Answer::Done)
     }
@@ -59,15 +59,18 @@ impl Core {
         }
     }
 
-    /// Delivers mail that is durable.
-    pub(crate) fn deliver_all(&mut self, mail: Vec<Mail>) {
+    /// Delivers mail that is durable; `own` comes with a commit of this kernel and was counted when it was sent.
+    pub(crate) fn deliver_all(&mut self, mail: Vec<Mail>, own: bool) {
         for mail in mail {
-            self.deliver(mail);
+            self.deliver(mail, own);
         }
     }
 
-    fn deliver(&mut self, mail: Mail) {
+    fn deliver(&mut self, mail: Mail, own: bool) {
         self.with(mail.to, |core, process| {
+            if own && matches!(mail.body, MailBody::Message(_)) {
+                process.coming = process.coming.saturating_sub(1);
+            }
             let newest = process.delivered.entry(mail.id.sender).or_insert(0);
             if mail.id.number <= *newest || process.image.exited.is_some() {
                 return;
@@ -84,6 +87,7 @@ impl Core {
                     core.granted(process, &more);
                 }
                 _ => {
+                    process.mailbox += usize::from(matches!(mail.body, MailBody::Message(_)));
                     process.inbox.push_back(mail);
                     core.serve_waiting(process);
                 }
@@ -106,7 +110,8 @@ impl Core {
             }
             Signal::Stop => {
                 for index in 0..process.image.open.len() {
-                    if process.image.open[index].no == SyscallNo::Infer {
+                    let open = &process.image.open[index];
+                    if open.no == SyscallNo::Infer && open.pending.is_some() {
                         self.cancel(process, index, "stopped", Retry::Now);
                     }
                 }
@@ -146,7 +151,7 @@ impl Core {
 
     /// Cancels all calls in flight.
     pub(crate) fn cancel_open(&mut self, process: &mut Process, why: &str) {
-        process.preparing = None;
+        self.abandon(process, why);
         for index in 0..process.image.open.len() {
             if process.image.open[index].pending.is_some() {
                 self.cancel(process, index, why, Retry::Never);

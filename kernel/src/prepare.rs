@@ -93,6 +93,8 @@ impl Core {
                 return None;
             }
             let input = if let Some(signal) = process.image.signal.take() {
+                // Calls that were made while the signal was on its way.
+                core.cancel_open(process, "ended by TERM");
                 Input::Signal(signal)
             } else if process.image.step.0 == 0 {
                 Input::Start((*process.spec).clone())
@@ -117,8 +119,12 @@ impl Core {
     pub(crate) fn end_step(&mut self, pid: Pid, program: Box<dyn crate::program::Program>, stepped: Stepped) {
         let limits = self.parts.limits;
         self.with(pid, |core, process| {
-            process.program = Some(program);
             process.stepping = false;
+            if process.image.exited.is_some() {
+                // It was killed while it stepped: what it wanted next does not happen.
+                return;
+            }
+            process.program = Some(program);
             process.image.step = process.image.step.next();
             process.image.usage.steps += 1;
             process.image.open.clear();
@@ -198,11 +204,32 @@ impl Core {
         if let Some(status) = done.exit {
             return self.end(process, status);
         }
+        if process.image.suspended == Some(kernel_types::SuspendReason::Stopped) {
+            // Stopped while it was prepared: no inference starts.
+            for index in 0..process.image.open.len() {
+                let open = &process.image.open[index];
+                if open.no == kernel_types::SyscallNo::Infer && open.pending.is_some() {
+                    self.cancel(process, index, "stopped", kernel_types::Retry::Now);
+                }
+            }
+        }
         let inner_limit = process.inner >= self.parts.limits.inner_steps;
         if done.must_commit || process.quota_hit.is_some() || inner_limit || !process.all_answered() {
             self.queue_commit(process);
         } else {
             self.settle(process);
+        }
+    }
+
+    /// Ends a preparation: calls that were not through the gate yet are refused, on record like any other.
+    pub(crate) fn abandon(&mut self, process: &mut Process, why: &str) {
+        let Some(preparing) = process.preparing.take() else { return };
+        process.loading = false;
+        for (index, call) in preparing.calls.iter().enumerate() {
+            let Some(call) = call else { continue };
+            let error = SysError::new(ErrorKind::Cancelled, format!("{}: {why}", call.number()));
+            self.intend(process, index, call, &Prepared::invalid(call, error.clone()));
+            self.finish(process, index, Err(error), Spent::default());
         }
     }
 

@@ -89,6 +89,10 @@ pub(crate) struct Process {
     pub(crate) consumed: Vec<MailId>,
     pub(crate) sent: Vec<Mail>,
 
+    /// Its parent changed since the last commit.
+    pub(crate) moved: bool,
+    /// Messages on their way from processes of this kernel.
+    pub(crate) coming: usize,
     pub(crate) committing: bool,
     pub(crate) commit_queued: bool,
     pub(crate) ready_queued: bool,
@@ -137,6 +141,8 @@ impl Process {
             mailbox: 0,
             consumed: Vec::new(),
             sent: Vec::new(),
+            moved: false,
+            coming: 0,
             committing: false,
             commit_queued: false,
             ready_queued: false,
@@ -149,6 +155,11 @@ impl Process {
     /// All calls of the last step have ended.
     pub(crate) fn all_answered(&self) -> bool {
         self.preparing.is_none() && self.results.iter().all(Option::is_some)
+    }
+
+    /// Messages that lie in its mailbox or are on their way.
+    pub(crate) fn mail_waiting(&self) -> usize {
+        self.mailbox + self.coming
     }
 
     /// Its next step may run now.
@@ -165,7 +176,8 @@ impl Process {
 
     /// Something is recorded that is not on its way to the store.
     pub(crate) fn dirty(&self) -> bool {
-        !self.records.is_empty()
+        self.moved
+            || !self.records.is_empty()
             || !self.changes.is_empty()
             || !self.sent.is_empty()
             || !self.consumed.is_empty()

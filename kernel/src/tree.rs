@@ -8,9 +8,10 @@ use kernel_types::{
 };
 
 use crate::core::{Core, Spent};
+use crate::device::panic_text;
 use crate::image::Image;
 use crate::process::Process;
-use crate::program::{ProgramError, Saved};
+use crate::program::{Program, ProgramError, ProgramFactory, Saved};
 
 impl Core {
     /// Makes a process in the table; its first commit makes it durable.
@@ -26,7 +27,7 @@ impl Core {
             .programs
             .get(&spec.program)
             .ok_or_else(|| ProgramError::Unknown(spec.program.clone()))?;
-        let program = factory.start(&spec)?;
+        let program = start(&**factory, &spec)?;
         let image = Image {
             name: spec.name.clone(),
             program: spec.program.clone(),
@@ -61,7 +62,7 @@ impl Core {
         let factory = self.parts.programs.get(&spec.program);
         let factory =
             factory.ok_or_else(|| invalid(ProgramError::Unknown(spec.program.clone()).to_string()))?;
-        factory.start(spec).map_err(|error| invalid(error.to_string()))?;
+        start(&**factory, spec).map_err(|error| invalid(error.to_string()))?;
         let capabilities = spec.capabilities.get_or_insert_with(|| (*parent.capabilities).clone());
         kernel_security::within(&parent.capabilities, capabilities).map_err(|excess| {
             SysError::new(
@@ -98,6 +99,22 @@ impl Core {
         }
     }
 
+    /// Cancels a `spawn`: a child that exists is answered all the same, so that its parent knows of it.
+    pub(crate) fn cancel_spawn(&mut self, parent: &mut Process, index: usize, error: SysError) {
+        let pending = parent.image.open[index].pending.as_ref();
+        let Some((child, Call::Spawn(spec))) = pending.map(|pending| (pending.child, &pending.call)) else {
+            return self.finish(parent, index, Err(error), Spent::default());
+        };
+        let budget = spec.budget;
+        match child.filter(|child| parent.children.contains(child)) {
+            Some(child) => self.finish(parent, index, Ok(kernel_types::Answer::Pid(child)), Spent::default()),
+            None => {
+                give_back(&mut parent.image.budget, &budget);
+                self.finish(parent, index, Err(error), Spent::default());
+            }
+        }
+    }
+
     /// A child is durable: its parent's `spawn` is answered.
     pub(crate) fn spawned(&mut self, child: Pid, parent: Pid) {
         self.with(parent, |core, process| {
@@ -117,7 +134,7 @@ impl Core {
         if process.image.exited.is_some() {
             return;
         }
-        process.preparing = None;
+        self.abandon(process, "the process ended");
         for index in 0..process.image.open.len() {
             if process.image.open[index].pending.is_some() {
                 self.cancel(process, index, "the process ended", Retry::Never);
@@ -130,6 +147,7 @@ impl Core {
         for child in std::mem::take(&mut process.children) {
             self.with(child, |core, orphan| {
                 orphan.parent = Pid::INIT;
+                orphan.moved = true;
                 core.queue_commit(orphan);
             });
         }
@@ -144,6 +162,13 @@ impl Core {
         process.inbox.clear();
         self.queue_commit(process);
     }
+}
+
+/// Starts a program; a factory that panics takes nobody with it.
+fn start(factory: &dyn ProgramFactory, spec: &Spec) -> Result<Box<dyn Program>, ProgramError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| factory.start(spec))).unwrap_or_else(|panic| {
+        Err(ProgramError::Arguments(format!("the program panicked: {}", panic_text(panic.as_ref()))))
+    })
 }
 
 /// A child's limits: what it asks for, or, where its parent is limited and it asks for nothing, half of what is left.

@@ -58,7 +58,8 @@ impl Default for Args {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 enum Phase {
     Start,
-    Importing,
+    /// The batch after this cursor.
+    Importing(Option<String>),
     Recalling,
     Thinking,
     /// Tool calls of an inference: its text and calls, kept until their results are there.
@@ -75,6 +76,8 @@ struct Acting {
     id: String,
     name: String,
     args: JsonText,
+    /// What the model will be shown, and whether it is an error; none while the call is to be made.
+    result: Option<(String, bool)>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -159,7 +162,7 @@ impl React {
             calls.push(Call::PageAlloc { pages: vec![page] });
         }
         if self.args.import {
-            self.phase = Phase::Importing;
+            self.phase = Phase::Importing(None);
             calls.push(self.import(None));
             return Step::Calls(calls);
         }
@@ -168,7 +171,7 @@ impl React {
 
     fn go_on(&mut self, replies: Vec<Reply>) -> Step {
         match std::mem::replace(&mut self.phase, Phase::Start) {
-            Phase::Importing => self.imported(replies),
+            Phase::Importing(cursor) => self.imported(cursor, replies),
             Phase::Recalling => match replies.into_iter().find_map(|reply| reply.result.err()) {
                 Some(error) => self.failed(&error),
                 None => self.ask(Vec::new()),
@@ -181,7 +184,7 @@ impl React {
                     (None, None) => failure("no reply to an infer"),
                 }
             }
-            Phase::Acting { text, calls } => self.acted(text, &calls, &replies),
+            Phase::Acting { text, calls } => self.acted(text, calls, replies),
             Phase::Waiting => self.think(Vec::new()),
             Phase::Closing(answer) => Step::Exit(ExitStatus::Ok(answer)),
             Phase::Start => failure("replies before the first call"),
@@ -196,15 +199,16 @@ impl React {
         Call::ToolCall(ToolCallArgs { tool: IMPORT_TOOL.to_owned(), args: args.into(), timeout: None })
     }
 
-    fn imported(&mut self, replies: Vec<Reply>) -> Step {
+    fn imported(&mut self, cursor: Option<String>, replies: Vec<Reply>) -> Step {
         let tool = match last(&replies) {
             Some(Ok(Answer::Tool(tool))) if tool.success => tool,
             Some(Ok(Answer::Tool(tool))) => {
                 return failure(&format!("cannot read the workspace: {}", tool.text));
             }
             Some(Err(error)) if error.kind == ErrorKind::QuotaExceeded => {
-                self.phase = Phase::Importing;
-                return Step::call(self.import(None));
+                let again = self.import(cursor.as_deref());
+                self.phase = Phase::Importing(cursor);
+                return Step::call(again);
             }
             Some(Err(error)) => return self.failed(&error),
             _ => return failure("no reply to an import"),
@@ -226,7 +230,7 @@ impl React {
         }
         if let Some(cursor) = &imported.cursor {
             calls.push(self.import(Some(cursor)));
-            self.phase = Phase::Importing;
+            self.phase = Phase::Importing(Some(cursor.clone()));
             return Step::Calls(calls);
         }
         let summary = serde_json::json!({ "files": self.files, "skipped": self.skipped }).to_string();
@@ -292,23 +296,27 @@ impl React {
     }
 
     /// The results are there: one group of the model's words, its calls and their results.
-    fn acted(&mut self, text: String, acting: &[Acting], replies: &[Reply]) -> Step {
-        let limited = replies
-            .iter()
-            .any(|reply| reply.result.as_ref().is_err_and(|error| error.kind == ErrorKind::QuotaExceeded));
-        if limited {
-            let calls = acting.iter().map(action).collect();
-            self.phase = Phase::Acting { text, calls: acting.to_vec() };
-            return Step::Calls(calls);
+    fn acted(&mut self, text: String, mut acting: Vec<Acting>, replies: Vec<Reply>) -> Step {
+        let asked = acting.iter_mut().filter(|call| call.result.is_none());
+        for (call, reply) in asked.zip(replies) {
+            // What a budget refused is asked again when there is more; what was done is not done twice.
+            if !reply.result.as_ref().is_err_and(|error| error.kind == ErrorKind::QuotaExceeded) {
+                call.result = Some(shown(&reply.result));
+            }
+        }
+        let again: Vec<Call> = acting.iter().filter(|call| call.result.is_none()).map(action).collect();
+        if !again.is_empty() {
+            self.phase = Phase::Acting { text, calls: acting };
+            return Step::Calls(again);
         }
         let mut pages = Vec::with_capacity(1 + 2 * acting.len());
         if !text.is_empty() {
             pages.push(NewPage::text(PageKind::Assistant, text));
         }
         pages.extend(acting.iter().map(|call| NewPage::tool_call(&call.id, &call.name, &call.args)));
-        for (call, reply) in acting.iter().zip(replies) {
-            let (shown, is_error) = shown(&reply.result);
-            pages.push(NewPage::tool_result(&call.id, shown, is_error));
+        for call in acting {
+            let (shown, is_error) = call.result.unwrap_or_default();
+            pages.push(NewPage::tool_result(call.id, shown, is_error));
         }
         self.think(vec![Call::PageAlloc { pages }])
     }
@@ -354,7 +362,7 @@ fn document(page: &ImportedPage, tool: &ToolResult) -> Option<NewPage> {
 fn actions(inference: &Inference) -> Vec<Acting> {
     let calls = inference.parts.iter().filter_map(|part| match part {
         Part::ToolCall { id, name, args } => {
-            Some(Acting { id: id.clone(), name: name.clone(), args: args.clone() })
+            Some(Acting { id: id.clone(), name: name.clone(), args: args.clone(), result: None })
         }
         _ => None,
     });

@@ -74,6 +74,12 @@ async fn check(folder: &Path) -> usize {
                 outcomes.entry((record.step, record.call)).or_default().push(event);
             }
         }
+        let intents: BTreeSet<_> = records
+            .iter()
+            .filter(|(_, event)| matches!(event, Event::Intent { .. }))
+            .map(|(record, _)| (record.step, record.call))
+            .collect();
+        assert!(outcomes.keys().all(|place| intents.contains(place)), "an outcome has no intent");
         for (record, event) in records {
             let Event::Intent { call, no, decision, .. } = event else { continue };
             assert_eq!(*decision, Decision::Allow);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it panics")]
 
 mod audit;
+mod blocked;
 mod budgets;
 mod examples;
 mod mailbox;

@@ -32,7 +32,13 @@ pub(crate) async fn resume(global: &Global, args: &ResumeArgs, ui: &Ui) -> Resul
         Failure::new(Exit::BadInput, format!("process {pid} does not load: {what}"))
             .hint(format!("run `agentos audit verify {pid}`"))
     };
-    let info = process_info(&row).map_err(|error| unreadable(&error.to_string()))?;
+    let mut info = process_info(&row).map_err(|error| unreadable(&error.to_string()))?;
+    // A grant that a resume posted before it failed still waits: the same command must not add it twice.
+    for mail in store.inbox(pid).await? {
+        if let MailBody::Grant(more) = mail.body {
+            raise(&mut info.budget, &more);
+        }
+    }
     let spec = ps::spec(&store, &row).await?.ok_or_else(|| unreadable("its first record is missing"))?;
     let more = grant(&info, &args.limits)?;
     let (wanted, write) = wanted(&spec)?;
@@ -92,6 +98,14 @@ fn wanted(spec: &Spec) -> Result<(Wanted, bool), Failure> {
         threads: label("threads").and_then(|threads| threads.parse().ok()),
     };
     Ok((wanted, label("write") == Some("true")))
+}
+
+/// What the limits will be once a grant is taken.
+fn raise(limits: &mut Budget, more: &Budget) {
+    limits.calls = limits.calls.map(|n| n.saturating_add(more.calls.unwrap_or(0)));
+    limits.steps = limits.steps.map(|n| n.saturating_add(more.steps.unwrap_or(0)));
+    limits.tokens = limits.tokens.map(|n| n.saturating_add(more.tokens.unwrap_or_default()));
+    limits.cost = limits.cost.map(|n| n.saturating_add(more.cost.unwrap_or_default()));
 }
 
 /// The grant that makes the given limits those of the process.
