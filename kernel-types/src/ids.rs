@@ -65,7 +65,8 @@ impl FromStr for Pid {
 impl Serialize for Pid {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            serializer
+                .serialize_str(Uuid::from_u128(self.0).hyphenated().encode_lower(&mut Uuid::encode_buffer()))
         } else {
             self.0.serialize(serializer)
         }
@@ -99,8 +100,18 @@ impl Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        f.write_str(hex(&self.0, &mut [0; 64]))
     }
+}
+
+/// Writes bytes as hexadecimal digits. Hashes are in every journal record: the formatting machinery took a quarter of a step.
+fn hex<'a>(bytes: &[u8; 32], digits: &'a mut [u8; 64]) -> &'a str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    std::str::from_utf8(digits).expect("digits are ASCII")
 }
 
 impl fmt::Debug for Hash {
@@ -128,7 +139,7 @@ impl FromStr for Hash {
 impl Serialize for Hash {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            serializer.serialize_str(hex(&self.0, &mut [0; 64]))
         } else {
             self.0.serialize(serializer)
         }

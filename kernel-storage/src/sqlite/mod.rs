@@ -157,6 +157,14 @@ impl SqliteStore {
         self.shared.reader.version().await
     }
 
+    /// Processes that have records but no row, which no kernel leaves: somebody removed the row.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn strays(&self) -> Result<Vec<Pid>, StoreError> {
+        self.shared.reader.strays().await
+    }
+
     async fn write(
         &self,
         operation: &'static str,

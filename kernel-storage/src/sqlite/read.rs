@@ -33,6 +33,14 @@ impl Reader {
         version.map_err(|error| fault("read", error))
     }
 
+    pub(super) async fn strays(&self) -> Result<Vec<Pid>, StoreError> {
+        let sql = "SELECT DISTINCT pid FROM event WHERE pid NOT IN (SELECT pid FROM agent)";
+        let pids: Vec<Vec<u8>> =
+            sqlx::query_scalar(sql).fetch_all(&self.pool).await.map_err(|error| fault("read", error))?;
+        // A pid of another length names nobody: the audit of the rows finds it.
+        Ok(pids.into_iter().filter_map(|pid| <[u8; 16]>::try_from(pid).ok()).map(Pid::from_bytes).collect())
+    }
+
     pub(super) async fn agent(&self, pid: Pid) -> Result<Option<AgentRow>, StoreError> {
         let sql = format!("SELECT {AGENT} FROM agent WHERE pid = ?");
         Ok(self.rows(query(sql).bind(bytes(pid)), row::agent).await?.pop())

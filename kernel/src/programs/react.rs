@@ -61,6 +61,8 @@ enum Phase {
     /// The batch after this cursor.
     Importing(Option<String>),
     Recalling,
+    /// What the model shall see next is being allocated.
+    Showing,
     Thinking,
     /// Tool calls of an inference: its text and calls, kept until their results are there.
     Acting {
@@ -172,6 +174,10 @@ impl React {
     fn go_on(&mut self, replies: Vec<Reply>) -> Step {
         match std::mem::replace(&mut self.phase, Phase::Start) {
             Phase::Importing(cursor) => self.imported(cursor, replies),
+            Phase::Showing => match replies.into_iter().find_map(|reply| reply.result.err()) {
+                Some(error) => self.failed(&error),
+                None => self.think(Vec::new()),
+            },
             Phase::Recalling => match replies.into_iter().find_map(|reply| reply.result.err()) {
                 Some(error) => self.failed(&error),
                 None => self.ask(Vec::new()),
@@ -259,15 +265,23 @@ impl React {
         self.think(calls)
     }
 
-    fn think(&mut self, mut calls: Vec<Call>) -> Step {
-        calls.push(Call::Infer(InferArgs {
+    fn think(&mut self, calls: Vec<Call>) -> Step {
+        if !calls.is_empty() {
+            // First see whether it fits: a model that is asked without the question costs money all the same.
+            self.phase = Phase::Showing;
+            return Step::Calls(calls);
+        }
+        Step::call(self.infer())
+    }
+
+    fn infer(&mut self) -> Call {
+        self.phase = Phase::Thinking;
+        Call::Infer(InferArgs {
             max_output: Tokens(self.args.max_output),
             tools: self.args.tools,
             without: vec![IMPORT_TOOL.to_owned()],
             ..InferArgs::default()
-        }));
-        self.phase = Phase::Thinking;
-        Step::Calls(calls)
+        })
     }
 
     fn thought(&mut self, result: CallResult) -> Step {

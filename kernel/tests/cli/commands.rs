@@ -177,13 +177,54 @@ fn an_edited_record_is_found_by_the_audit() {
     let pid = home.ask(ANSWER, &[]).ok().pid();
     let clean = home.run(&["audit", "verify", &pid, "--json"]).ok().json();
     assert_eq!(clean["clean"], true);
-    let edit = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\n\
-                c.execute('UPDATE event SET at = at + 1 WHERE number = 3')\nc.commit()\n";
-    let mut python = std::process::Command::new("python3");
-    end(python.args(["-c", edit]).arg(home.data().join("agentos.db"))).ok();
+    edit(&home, "UPDATE event SET at = at + 1 WHERE number = 3");
     let ended = home.run(&["audit", "verify"]);
     assert_eq!(ended.code, Some(65), "{ended:#?}");
     assert!(ended.stdout.contains(&format!("event {pid} record 3")), "{}", ended.stdout);
+}
+
+/// Runs one statement on the database, behind everybody's back.
+fn edit(home: &Home, sql: &str) {
+    let script =
+        "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\nc.execute(sys.argv[2])\nc.commit()\n";
+    let mut python = std::process::Command::new("python3");
+    end(python.args(["-c", script]).arg(home.data().join("agentos.db")).arg(sql)).ok();
+}
+
+#[test]
+fn an_erased_body_is_found_by_the_audit() {
+    let home = Home::new();
+    home.ask(ANSWER, &[]).ok();
+    home.run(&["audit", "verify"]).ok();
+    edit(
+        &home,
+        "UPDATE event SET body = NULL WHERE number = (SELECT min(number) FROM event WHERE body IS NOT NULL)",
+    );
+    let ended = home.run(&["audit", "verify"]);
+    assert_eq!(ended.code, Some(65), "{ended:#?}");
+    assert!(ended.stdout.contains("erased"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_removed_row_is_found_by_the_audit() {
+    let home = Home::new();
+    let pid = home.ask(ANSWER, &[]).ok().pid();
+    home.run(&["audit", "verify"]).ok();
+    edit(&home, "DELETE FROM agent");
+    let ended = home.run(&["audit", "verify"]);
+    assert_eq!(ended.code, Some(65), "{ended:#?}");
+    assert!(ended.stdout.contains(&format!("agent {pid}: row removed")), "{}", ended.stdout);
+}
+
+#[test]
+fn a_question_larger_than_the_window_is_not_asked() {
+    let home = Home::new();
+    let question = "why? ".repeat(20_000);
+    let ended = home.run(&["run", "--cpu", &home.scripted(ANSWER), "--window", "1000", &question]);
+    let ended = ended.fails(1, &["exceeds the window"]);
+    let pid = ended.pid();
+    let logs = home.run(&["logs", &pid]).ok();
+    assert!(!logs.stdout.contains("infer"), "no model was called: {}", logs.stdout);
 }
 
 #[test]

@@ -235,7 +235,7 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
         let message = text.split("\n\nUsage:").next().unwrap_or_default();
         let message = message.split("\n\nFor more information").next().unwrap_or_default();
         let message = one_line(message.trim_start_matches("error:"));
-        let json = std::env::args().any(|arg| arg == "--json");
+        let json = std::env::args_os().any(|arg| arg == "--json");
         Failure::new(Exit::Usage, message).hint("see `agentos --help`").show(json)
     })
 }

@@ -20,7 +20,7 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs, ui: &Ui) -> Resul
         None => (data::attach(global).await?, None),
     };
     let mut report = Report::default();
-    if let Some(store) = store {
+    if let Some(store) = &store {
         let progress = |report: &Report| {
             ui.spin(format!(
                 "checked {}, {}",
@@ -28,16 +28,26 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs, ui: &Ui) -> Resul
                 counted(report.blobs, "blob")
             ));
         };
-        let verified = kernel_security::verify(&StoreAudit(&store), &progress).await;
-        report = verified.map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
+        let verified = kernel_security::verify(&StoreAudit(store), &progress).await;
+        report = verified.map_err(|error| {
+            Failure::new(Exit::BadInput, error.to_string()).hint(
+                "a row that cannot be read was changed or is damaged; what comes after it was not checked",
+            )
+        })?;
         ui.quiet();
     }
     // A body may be shared: what is wrong with one concerns everyone.
     let concerns = |finding: &Finding| only.is_none() || finding.pid.is_none() || finding.pid == only;
     report.findings.retain(concerns);
-    let clean = report.is_clean();
+    // Nothing erases bodies yet: one that is gone was taken out by somebody.
+    let strays = match &store {
+        Some(store) => store.strays().await.map_err(|error| Failure::new(Exit::Io, error.to_string()))?,
+        None => Vec::new(),
+    };
+    let strays: Vec<_> = strays.into_iter().filter(|pid| only.is_none_or(|only| only == *pid)).collect();
+    let clean = report.is_clean() && report.erased == 0 && strays.is_empty();
     if ui.json {
-        let mut object = json!({ "clean": clean, "report": report });
+        let mut object = json!({ "clean": clean, "report": report, "rows_removed": strays });
         if let Some(pid) = only {
             object["pid"] = json!(pid);
         }
@@ -46,14 +56,26 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs, ui: &Ui) -> Resul
         for finding in &report.findings {
             output::line(&finding.to_string())?;
         }
+        for pid in &strays {
+            output::line(&format!("agent {pid}: row removed, its records are still there"))?;
+        }
+        if report.erased > 0 {
+            output::line(&format!("event: {} erased", counted(report.erased, "body")))?;
+        }
         let checked = format!(
             "{}, {}, {} checked",
             counted(report.agents, "agent"),
             counted(report.records, "record"),
             counted(report.blobs, "blob")
         );
-        let verdict =
-            if clean { "all is well".to_owned() } else { counted(report.findings.len() as u64, "finding") };
+        let verdict = if clean {
+            "all is well".to_owned()
+        } else {
+            counted(
+                report.findings.len() as u64 + strays.len() as u64 + u64::from(report.erased > 0),
+                "finding",
+            )
+        };
         output::line(&format!("{checked}: {verdict}"))?;
     }
     Ok(if clean { Exit::Ok } else { Exit::BadInput })

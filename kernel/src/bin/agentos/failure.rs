@@ -118,9 +118,9 @@ impl Failure {
             // Nobody is there to be told that nobody is there.
             drop(output::print(&format!("{}\n", Value::Object(object))));
         } else if hint.is_empty() {
-            eprintln!("agentos: {message}");
+            crate::output::complain(&format!("agentos: {message}"));
         } else {
-            eprintln!("agentos: {message}; {hint}");
+            crate::output::complain(&format!("agentos: {message}; {hint}"));
         }
         self.exit.into()
     }

@@ -2,8 +2,6 @@
 //!
 //! Thin by rule: it reads flags, assembles a kernel, shows what happens. Whatever an agent does passes the library.
 
-#![expect(clippy::print_stderr, reason = "a command line talks to people here")]
-
 mod args;
 mod audit;
 mod cpu;

@@ -19,3 +19,10 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
+
+/// Writes a line to standard error. Whoever closed it does not want to know: that is no reason to stop a run.
+pub(crate) fn complain(text: &str) {
+    use std::io::Write;
+
+    drop(writeln!(std::io::stderr(), "{text}"));
+}

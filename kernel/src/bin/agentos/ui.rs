@@ -36,7 +36,7 @@ impl Ui {
     /// A line that stays.
     pub(crate) fn note(&self, text: &str) {
         let gap = if self.streaming.swap(false, Ordering::Relaxed) { "\n" } else { "" };
-        self.bar.suspend(|| eprintln!("{gap}{text}"));
+        self.bar.suspend(|| crate::output::complain(&format!("{gap}{text}")));
     }
 
     /// What is being done now: replaced by the next at a terminal, a line elsewhere.
@@ -45,7 +45,7 @@ impl Ui {
         if self.terminal {
             self.spin(text);
         } else {
-            eprintln!("{text}");
+            crate::output::complain(&text);
         }
     }
 
