@@ -101,7 +101,13 @@ async fn rows(reader: &mut SqliteConnection, table: &str, keys: &[&str]) -> Vec<
             Ok(bytes) => Pid::from_bytes(bytes).to_string(),
             Err(_) => kernel_types::Hash::from_slice(&key).unwrap().to_string(),
         };
-        Edited { condition: row.get(0), name }
+        // A record is named by its number as well.
+        let condition: String = row.get(0);
+        let name = match condition.split("number = ").nth(1) {
+            Some(number) => format!("{name} record {number}"),
+            None => name,
+        };
+        Edited { condition, name }
     };
     rows.iter().map(row).collect()
 }
