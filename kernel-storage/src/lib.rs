@@ -47,11 +47,17 @@
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod delegate;
 mod error;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+
+#[doc(hidden)]
+pub use async_trait::async_trait as __async_trait;
+#[doc(hidden)]
+pub use kernel_types as __types;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;

@@ -151,10 +151,10 @@ impl FromStr for Signal {
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         match s.to_ascii_uppercase().trim_start_matches("SIG") {
-            "TERM" => Ok(Self::Term),
-            "KILL" => Ok(Self::Kill),
-            "STOP" => Ok(Self::Stop),
-            "CONT" => Ok(Self::Cont),
+            "TERM" | "15" => Ok(Self::Term),
+            "KILL" | "9" => Ok(Self::Kill),
+            "STOP" | "19" => Ok(Self::Stop),
+            "CONT" | "18" => Ok(Self::Cont),
             _ => Err(format!("unknown signal {s:?}: one of TERM, KILL, STOP, CONT")),
         }
     }

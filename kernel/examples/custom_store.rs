@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use kernel::programs::Script;
 use kernel::{Kernel, KernelBuilder, Until};
-use kernel_storage::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, StoreError};
-use kernel_types::{AgentRow, BlobHash, Call, Epoch, Mail, Pid, Record};
+use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError, delegate_store};
+use kernel_types::{AgentRow, Call, Epoch, Pid, Record};
 
 /// Counts commits and the records in them.
 #[derive(Clone, Default)]
@@ -50,31 +50,7 @@ impl Journal for CountingStore {
     }
 }
 
-#[async_trait]
-impl Blobs for CountingStore {
-    async fn blobs(&self, hashes: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, StoreError> {
-        self.store.blobs(hashes).await
-    }
-    async fn list_blobs(&self, after: Option<BlobHash>, limit: usize) -> Result<Vec<BlobHash>, StoreError> {
-        self.store.list_blobs(after, limit).await
-    }
-    async fn sweep(&self) -> Result<u64, StoreError> {
-        self.store.sweep().await
-    }
-}
-
-#[async_trait]
-impl Mailboxes for CountingStore {
-    async fn post(&self, mail: Vec<Mail>) -> Result<(), StoreError> {
-        self.store.post(mail).await
-    }
-    async fn inbox(&self, pid: Pid) -> Result<Vec<Mail>, StoreError> {
-        self.store.inbox(pid).await
-    }
-    async fn arrivals(&self, after: Arrival, limit: usize) -> Result<Vec<(Arrival, Mail)>, StoreError> {
-        self.store.arrivals(after, limit).await
-    }
-}
+delegate_store!(CountingStore, store);
 
 /// The swap.
 pub(crate) fn assemble(builder: KernelBuilder, store: CountingStore) -> KernelBuilder {

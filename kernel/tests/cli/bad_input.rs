@@ -62,6 +62,22 @@ fn without_installing_there_is_no_local_model() {
 }
 
 #[test]
+fn a_malformed_address_is_a_matter_of_configuration() {
+    let home = Home::new();
+    for address in ["openai:nonsense", "openai:ftp://127.0.0.1/v1", "openai:http://user:word@127.0.0.1/v1"] {
+        home.run(&["run", "--cpu", address, "--model", "m", "Why?"])
+            .fails(78, &["base URL", "http://127.0.0.1"]);
+    }
+}
+
+#[test]
+fn an_audit_of_nothing_is_not_well() {
+    let home = Home::new();
+    home.run(&["audit", "verify"]).fails(65, &["there is no store at", "--data-dir"]);
+    home.run(&["--data-dir", "elsewhere", "audit", "verify"]).fails(65, &["elsewhere"]);
+}
+
+#[test]
 fn an_unknown_profile_names_the_known() {
     Home::new().ask(ANSWER, &["--agent", "reserch"]).fails(65, &["reserch", "there is research"]);
 }

@@ -135,8 +135,9 @@ fn a_signal_reaches_a_running_kernel_from_a_second_process() {
     let pid = running.pid.clone();
     assert!(home.run(&["kill", "-s", "STOP", &pid]).ok().stdout.contains("STOP posted"));
     running.wait().fails(130, &["stopped"]);
-    home.run(&["kill", &pid]).ok();
-    home.run(&["resume", &pid]).fails(1, &["ended by TERM"]);
+    assert!(home.run(&["kill", &pid]).ok().stdout.contains("TERM posted"));
+    assert!(home.run(&["kill", "-9", &pid]).ok().stdout.contains("KILL posted"));
+    home.run(&["resume", &pid]).fails(1, &["ended by KILL"]);
     home.run(&["kill", "-s", "HUP", &pid]).fails(2, &["TERM, KILL, STOP, CONT"]);
 }
 

@@ -11,6 +11,8 @@ use crate::home::Home;
 const ANSWER: &str = "Source stays available for twelve months.";
 /// How long an undisturbed run takes after its pid is known, about: kills are spread over this.
 const SPAN_MS: u64 = 700;
+/// A run that ended before its moment is started again, with half of the time: so many times at most.
+const ATTEMPTS: u32 = 8;
 
 /// Several turns with tools, each after a pause, so that kills fall everywhere. What is said depends on what was shown
 /// last, not on how often something was said: what was said may be evicted.
@@ -53,13 +55,20 @@ fn a_killed_run_is_resumed_to_the_same_answer() {
         }
     });
     let kills = kills.into_inner();
-    println!("{} runs, {kills} kills", moments());
-    assert!(kills >= moments() / 2, "most kills fell into a run: {kills} of {}", moments());
+    println!("{} runs killed, {kills} kills", moments());
+    assert!(kills >= moments(), "every moment fell into a run: {kills} of {}", moments());
 }
 
-/// One run, killed at a moment of this seed, sometimes again while it is resumed. Answers how often it was killed.
+/// One run that was killed at a moment of this seed. Answers how often it was killed.
 fn killed(seed: u64) -> u64 {
     let mut random = fastrand::Rng::with_seed(seed);
+    let kills = (0..ATTEMPTS).map(|attempt| run_and_kill(seed, &mut random, SPAN_MS >> attempt));
+    kills.into_iter().find(|kills| *kills > 0).expect("one of the runs was still running at its moment")
+}
+
+/// One run, killed within `span_ms`, sometimes again while it is resumed. Answers how often the kill met a process that
+/// had not ended.
+fn run_and_kill(seed: u64, random: &mut fastrand::Rng, span_ms: u64) -> u64 {
     let home = Home::new();
     let cpu = home.scripted(&script());
     for n in 0..8 {
@@ -80,7 +89,7 @@ fn killed(seed: u64) -> u64 {
     let pid = running.pid.clone();
     let mut kills = 0;
     loop {
-        std::thread::sleep(Duration::from_millis(random.u64(0..SPAN_MS)));
+        std::thread::sleep(Duration::from_millis(random.u64(0..span_ms)));
         running.kill();
         let ended = home.run(&["ps", "--all", "--json"]).ok().json();
         let state = ended["processes"][0]["state"].clone();

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kernel_storage::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, SqliteStore, StoreError};
-use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
+use kernel_storage::{Commit, CommitOutcome, Journal, SqliteStore, StoreError, delegate_store};
+use kernel_types::{AgentRow, Epoch, Pid, Record};
 
 /// A phase of a step, as the kernel's documentation names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,28 +96,4 @@ impl Journal for Watched {
     }
 }
 
-#[async_trait]
-impl Blobs for Watched {
-    async fn blobs(&self, hashes: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, StoreError> {
-        self.store.blobs(hashes).await
-    }
-    async fn list_blobs(&self, after: Option<BlobHash>, limit: usize) -> Result<Vec<BlobHash>, StoreError> {
-        self.store.list_blobs(after, limit).await
-    }
-    async fn sweep(&self) -> Result<u64, StoreError> {
-        self.store.sweep().await
-    }
-}
-
-#[async_trait]
-impl Mailboxes for Watched {
-    async fn post(&self, mail: Vec<Mail>) -> Result<(), StoreError> {
-        self.store.post(mail).await
-    }
-    async fn inbox(&self, pid: Pid) -> Result<Vec<Mail>, StoreError> {
-        self.store.inbox(pid).await
-    }
-    async fn arrivals(&self, after: Arrival, limit: usize) -> Result<Vec<(Arrival, Mail)>, StoreError> {
-        self.store.arrivals(after, limit).await
-    }
-}
+delegate_store!(Watched, store);

@@ -9,8 +9,8 @@ use kernel::{KernelBuilder, mediation, mediation_suite};
 use kernel_sched::{
     Charge, Demand, Entry, Grant, Micros, PriorityRoundRobin, SchedError, Scheduler, Standing,
 };
-use kernel_storage::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, StoreError};
-use kernel_types::{AgentRow, BlobHash, Epoch, EventKind, Mail, Pid, Record};
+use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError, delegate_store};
+use kernel_types::{AgentRow, Epoch, EventKind, Pid, Record};
 
 use crate::scratch::{Scratch, behind_a_queue};
 
@@ -103,31 +103,7 @@ impl Journal for Defective {
     }
 }
 
-#[async_trait]
-impl Blobs for Defective {
-    async fn blobs(&self, hashes: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, StoreError> {
-        self.store.blobs(hashes).await
-    }
-    async fn list_blobs(&self, after: Option<BlobHash>, limit: usize) -> Result<Vec<BlobHash>, StoreError> {
-        self.store.list_blobs(after, limit).await
-    }
-    async fn sweep(&self) -> Result<u64, StoreError> {
-        self.store.sweep().await
-    }
-}
-
-#[async_trait]
-impl Mailboxes for Defective {
-    async fn post(&self, mail: Vec<Mail>) -> Result<(), StoreError> {
-        self.store.post(mail).await
-    }
-    async fn inbox(&self, pid: Pid) -> Result<Vec<Mail>, StoreError> {
-        self.store.inbox(pid).await
-    }
-    async fn arrivals(&self, after: Arrival, limit: usize) -> Result<Vec<(Arrival, Mail)>, StoreError> {
-        self.store.arrivals(after, limit).await
-    }
-}
+delegate_store!(Defective, store);
 
 /// The words of the law's failure; panics if it held.
 async fn fails(law: impl Future<Output = ()>) -> String {

@@ -183,9 +183,12 @@ pub(crate) struct ResumeArgs {
 pub(crate) struct KillArgs {
     /// The process, or the beginning of its pid.
     pub(crate) pid: String,
-    /// TERM, KILL, STOP or CONT.
+    /// TERM, KILL, STOP or CONT, or the number that Linux gives it.
     #[arg(short, long, value_name = "SIG", default_value = "TERM")]
     pub(crate) signal: Signal,
+    /// The same as -s KILL.
+    #[arg(short = '9', conflicts_with = "signal")]
+    pub(crate) nine: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,35 +15,24 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs, ui: &Ui) -> Resul
     let (store, only) = match &args.pid {
         Some(pid) => {
             let (store, row) = data::attach_for(global, pid).await?;
-            (Some(store), Some(row.pid))
+            (store, Some(row.pid))
         }
-        None => (data::attach(global).await?, None),
+        None => (data::attach_existing(global).await?, None),
     };
-    let mut report = Report::default();
-    if let Some(store) = &store {
-        let progress = |report: &Report| {
-            ui.spin(format!(
-                "checked {}, {}",
-                counted(report.records, "record"),
-                counted(report.blobs, "blob")
-            ));
-        };
-        let verified = kernel_security::verify(&StoreAudit(store), &progress).await;
-        report = verified.map_err(|error| {
-            Failure::new(Exit::BadInput, error.to_string()).hint(
-                "a row that cannot be read was changed or is damaged; what comes after it was not checked",
-            )
-        })?;
-        ui.quiet();
-    }
+    let progress = |report: &Report| {
+        ui.spin(format!("checked {}, {}", counted(report.records, "record"), counted(report.blobs, "blob")));
+    };
+    let verified = kernel_security::verify(&StoreAudit(&store), &progress).await;
+    let mut report = verified.map_err(|error| {
+        Failure::new(Exit::BadInput, error.to_string())
+            .hint("a row that cannot be read was changed or is damaged; what comes after it was not checked")
+    })?;
+    ui.quiet();
     // A body may be shared: what is wrong with one concerns everyone.
     let concerns = |finding: &Finding| only.is_none() || finding.pid.is_none() || finding.pid == only;
     report.findings.retain(concerns);
     // Nothing erases bodies yet: one that is gone was taken out by somebody.
-    let strays = match &store {
-        Some(store) => store.strays().await.map_err(|error| Failure::new(Exit::Io, error.to_string()))?,
-        None => Vec::new(),
-    };
+    let strays = store.strays().await.map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
     let strays: Vec<_> = strays.into_iter().filter(|pid| only.is_none_or(|only| only == *pid)).collect();
     let clean = report.is_clean() && report.erased == 0 && strays.is_empty();
     if ui.json {

@@ -43,6 +43,15 @@ pub(crate) async fn attach(global: &Global) -> Result<Option<SqliteStore>, Failu
     Ok(Some(SqliteStore::attach(path).await?))
 }
 
+/// Opens the store beside a kernel that may be running; there must be one.
+pub(crate) async fn attach_existing(global: &Global) -> Result<SqliteStore, Failure> {
+    let path = database(&folder(global)?);
+    attach(global).await?.ok_or_else(|| {
+        Failure::new(Exit::BadInput, format!("there is no store at {}", path.display()))
+            .hint("check --data-dir; `agentos run` makes one")
+    })
+}
+
 /// Opens the store to work on a process in it.
 pub(crate) async fn attach_for(global: &Global, pid: &str) -> Result<(SqliteStore, AgentRow), Failure> {
     let Some(store) = attach(global).await? else { return Err(unknown(pid)) };

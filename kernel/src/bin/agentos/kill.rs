@@ -1,7 +1,7 @@
 //! `agentos kill`: posts a signal, beside a running kernel too.
 
 use kernel::post_mail;
-use kernel_types::MailBody;
+use kernel_types::{MailBody, Signal};
 use serde_json::json;
 
 use crate::args::{Global, KillArgs};
@@ -12,7 +12,7 @@ use crate::ui::Ui;
 
 pub(crate) async fn kill(global: &Global, args: &KillArgs, ui: &Ui) -> Result<Exit, Failure> {
     let (store, row) = data::attach_for(global, &args.pid).await?;
-    let (pid, signal) = (row.pid, args.signal);
+    let (pid, signal) = (row.pid, if args.nine { Signal::Kill } else { args.signal });
     if row.exited {
         return Err(Failure::new(Exit::BadInput, format!("process {pid} has ended"))
             .hint("there is nothing to signal"));

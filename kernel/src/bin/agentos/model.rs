@@ -72,14 +72,16 @@ pub(crate) async fn choose(wanted: &Wanted, data: &Path, ui: &Ui) -> Result<Chos
         CpuChoice::Scripted(path) => scripted(path)?,
         CpuChoice::Anthropic => {
             let name = wanted.model.clone().unwrap_or_else(|| DEFAULT_ANTHROPIC.to_owned());
-            let cpu = Retrying::new(Anthropic::from_env(&name)?, RetryPolicy::default());
+            let cpu =
+                Retrying::new(Anthropic::from_env(&name).map_err(misconfigured)?, RetryPolicy::default());
             (Arc::new(cpu), name)
         }
         CpuChoice::OpenAi(url) => {
             let name = openai_model(&wanted, url.as_deref())?;
             let cpu = match url {
-                None => OpenAi::from_env(&name)?,
-                Some(url) => OpenAi::new(url, ApiKey::from_env("OPENAI_API_KEY"), model_info(&name))?,
+                None => OpenAi::from_env(&name).map_err(misconfigured)?,
+                Some(url) => OpenAi::new(url, ApiKey::from_env("OPENAI_API_KEY"), model_info(&name))
+                    .map_err(misconfigured)?,
             };
             (Arc::new(Retrying::new(cpu, RetryPolicy::default())), name)
         }
@@ -96,6 +98,15 @@ pub(crate) async fn choose(wanted: &Wanted, data: &Path, ui: &Ui) -> Result<Chos
         other => other,
     };
     Ok(Chosen { cpu: Watched::new(cpu), choice, name, info, window })
+}
+
+/// What is wrong with an address or a key before anything was asked is the configuration's fault.
+fn misconfigured(error: CpuError) -> Failure {
+    if error.kind() == CpuErrorKind::InvalidRequest {
+        return Failure::new(Exit::Config, error.to_string())
+            .hint("give an address such as http://127.0.0.1:8080/v1 (--cpu openai:URL or OPENAI_BASE_URL)");
+    }
+    error.into()
 }
 
 /// A wrong key and a dead address show before anything is read. A server need not offer more than inferences.
