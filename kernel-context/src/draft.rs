@@ -3,134 +3,180 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kernel_types::{GroupId, Origin, PageKind, PageNo};
+use kernel_types::{Origin, PageKind};
 
 use crate::admit::is_grouped;
-use crate::header::measure;
-use crate::table::{File, Group, Lines, Page, Place, Table};
+use crate::header::Face;
+use crate::page::{Flags, Kind, Label, Number, Page, Place};
+use crate::table::{File, Table, number_of};
+use crate::window::clamp;
 use crate::{PageDraft, TokenCounter};
 
-/// A group that is not in the table yet.
+/// Pages that are not in the table yet, in order of their numbers.
+#[derive(Default)]
 pub(crate) struct Drawn {
-    pub(crate) id: GroupId,
-    pub(crate) group: Group,
-    pub(crate) pages: Vec<(PageNo, Page)>,
-    pub(crate) cost: u64,
+    pub(crate) pages: Vec<Page>,
+    /// Aligned with `pages`.
+    pub(crate) labels: Vec<Option<Label>>,
+    pub(crate) groups: Vec<DrawnGroup>,
+    pub(crate) files: Vec<File>,
 }
 
-impl Drawn {
+/// A group of them.
+pub(crate) struct DrawnGroup {
+    pub(crate) first: Number,
+    pub(crate) cost: u64,
+    pub(crate) place: Place,
+    pub(crate) fixed: bool,
     /// The name, if it is a note.
-    pub(crate) fn note(&self) -> Option<&str> {
-        match self.pages.first().map(|(_, page)| &page.kind) {
-            Some(PageKind::Note { name }) => Some(name),
-            _ => None,
-        }
-    }
+    pub(crate) note: Option<String>,
 }
 
 /// Draws groups up. New files get the numbers that follow those of the table.
 pub(crate) struct Draftsman<'a> {
     table: &'a Table,
-    files: &'a BTreeMap<File, u32>,
     counter: TokenCounter,
-    pub(crate) new_files: Vec<File>,
+    /// The model was shown something before: instructions that come now are no longer the head.
+    shown: bool,
+    base: Number,
+    drawn: Drawn,
+    new_files: BTreeMap<File, u32>,
 }
 
 impl<'a> Draftsman<'a> {
-    pub(crate) fn new(table: &'a Table, files: &'a BTreeMap<File, u32>, counter: TokenCounter) -> Self {
-        Self { table, files, counter, new_files: Vec::new() }
+    pub(crate) fn new(table: &'a Table, counter: TokenCounter, shown: bool) -> Self {
+        let base = table.next();
+        Self { table, counter, shown, base, drawn: Drawn::default(), new_files: BTreeMap::new() }
     }
 
     /// The groups of `drafts`, in order: runs of grouped pages together, every other page by itself. Notes do not end a
     /// run, because they are not rendered in it.
-    pub(crate) fn draw(&mut self, drafts: &[PageDraft], texts: &[Arc<str>]) -> Vec<Drawn> {
-        let mut drawn: Vec<Drawn> = Vec::new();
-        let mut run: Option<usize> = None;
-        for ((draft, text), number) in drafts.iter().zip(texts).zip(self.table.next_page.0..) {
-            let number = PageNo(number);
+    pub(crate) fn draw(mut self, drafts: &[PageDraft], texts: &[Arc<str>]) -> Drawn {
+        let mut last_of_run: Option<usize> = None;
+        for (at, (draft, text)) in drafts.iter().zip(texts).enumerate() {
             let grouped = is_grouped(&draft.kind);
-            let joined = run.filter(|_| grouped).and_then(|at| drawn.get_mut(at));
-            let page = self.page(draft, text, joined.as_ref().map_or(GroupId(number.0), |group| group.id));
-            match joined {
-                Some(group) => group.pages.push((number, page)),
-                None => {
-                    if grouped {
-                        run = Some(drawn.len());
-                    } else if !matches!(draft.kind, PageKind::Note { .. }) {
-                        run = None;
-                    }
-                    drawn.push(self.alone(draft, number, page));
-                }
+            let before = last_of_run.filter(|_| grouped);
+            let group = before.map_or(self.number(at), |before| self.drawn.pages[before].group);
+            let page = self.page(draft, text, group);
+            self.drawn.pages.push(page);
+            self.drawn.labels.push(Label::of(&draft.kind));
+            if let Some(before) = before {
+                self.drawn.pages[before].next = self.number(at);
+            } else {
+                self.start_group(draft, at);
+            }
+            if grouped {
+                last_of_run = Some(at);
+            } else if !matches!(draft.kind, PageKind::Note { .. }) {
+                last_of_run = None;
             }
         }
-        drawn.iter_mut().for_each(|group| self.finish(group));
-        drawn
+        self.mark_tools();
+        self.measure();
+        self.drawn
     }
 
-    fn page(&mut self, draft: &PageDraft, text: &str, group: GroupId) -> Page {
+    fn number(&self, at: usize) -> Number {
+        self.base + number_of(at)
+    }
+
+    fn page(&mut self, draft: &PageDraft, text: &str, group: Number) -> Page {
+        let (file, first_line, last_line) = match &draft.origin {
+            Some(origin) => (self.file(origin) + 1, origin.first_line, origin.last_line),
+            None => (0, 0, 0),
+        };
+        let pinned = draft.pinned || draft.kind == PageKind::System;
+        let error = matches!(draft.kind, PageKind::ToolResult { is_error: true, .. });
         Page {
-            kind: draft.kind.clone(),
             body: draft.body,
-            group,
-            importance: draft.importance,
-            pinned: draft.pinned || draft.kind == PageKind::System,
-            lines: draft.origin.as_ref().map(|origin| self.lines(origin)),
-            text_tokens: self.counter.count(text),
-            cost: 0,
             print: 0,
+            tokens: clamp(draft.size.map_or_else(|| self.counter.count(text), |size| size.0)),
+            cost: 0,
+            group,
+            next: 0,
+            label: 0,
+            file,
+            first_line,
+            last_line,
+            slot: 0,
+            used: 0,
+            left: 0,
+            uses: 0,
+            importance: draft.importance.thousandths(),
+            faults: 0,
+            kind: Kind::of(&draft.kind),
+            flags: Flags::default()
+                .with(Flags::PINNED, pinned)
+                .with(Flags::ERROR, error)
+                .with(Flags::SIZED, draft.size.is_some()),
         }
     }
 
-    fn alone(&self, draft: &PageDraft, number: PageNo, page: Page) -> Drawn {
-        let place = match draft.kind {
-            _ if draft.swapped => Place::Out,
-            PageKind::System if !self.table.rendered => Place::Head,
-            PageKind::Note { .. } => Place::Notes,
-            _ => Place::Window,
+    fn start_group(&mut self, draft: &PageDraft, at: usize) {
+        let (place, note) = match &draft.kind {
+            _ if draft.swapped => (Place::Out, None),
+            PageKind::System if !self.shown => (Place::Head, None),
+            PageKind::Note { name } => (Place::Notes, Some(name.clone())),
+            _ => (Place::Window, None),
         };
-        let group = Group {
-            pages: Vec::new(),
-            place,
-            tool: false,
-            // A document is like a mapped file: read again when needed, so nothing keeps it in the window.
-            fresh: !draft.swapped && (draft.pinned || draft.kind != PageKind::Document),
-            recalled: None,
-            returned: false,
-            references: 0,
-            worth: 0,
-        };
-        Drawn { id: page.group, group, pages: vec![(number, page)], cost: 0 }
+        // A document is like a mapped file: read again when needed, so nothing keeps it in the window.
+        let fresh = !draft.swapped && (draft.pinned || draft.kind != PageKind::Document);
+        let page = &mut self.drawn.pages[at];
+        page.put(place);
+        page.flags.set(Flags::FRESH, fresh);
+        let fixed = fresh || page.has(Flags::PINNED);
+        self.drawn.groups.push(DrawnGroup { first: page.group, cost: 0, place, fixed, note });
     }
 
-    /// Measures the pages and the group, now that all of it is there.
-    fn finish(&self, drawn: &mut Drawn) {
-        let is_tool =
-            |page: &Page| matches!(page.kind, PageKind::ToolCall { .. } | PageKind::ToolResult { .. });
-        drawn.group.tool = drawn.pages.iter().any(|(_, page)| is_tool(page));
-        drawn.group.pages = drawn.pages.iter().map(|(number, _)| *number).collect();
-        for (number, page) in &mut drawn.pages {
-            let path = page.lines.and_then(|lines| self.path(lines.file));
-            (page.cost, page.print) = measure(*number, page, &drawn.group, path, self.counter);
-            drawn.cost += page.cost;
+    fn mark_tools(&mut self) {
+        for at in 0..self.drawn.pages.len() {
+            let page = self.drawn.pages[at];
+            let first = (page.group - self.base) as usize;
+            let tool = matches!(page.kind, Kind::ToolCall | Kind::ToolResult);
+            let group = &mut self.drawn.pages[first];
+            group.flags = group.flags.with(Flags::TOOL, tool);
         }
     }
 
-    fn lines(&mut self, origin: &Origin) -> Lines {
+    /// Measures the pages and the groups, now that all of them are there.
+    fn measure(&mut self) {
+        let mut costs: BTreeMap<Number, u64> = BTreeMap::new();
+        let mut fixed: BTreeMap<Number, bool> = BTreeMap::new();
+        for at in 0..self.drawn.pages.len() {
+            let page = self.drawn.pages[at];
+            let group = self.drawn.pages[(page.group - self.base) as usize];
+            let face = Face {
+                number: self.number(at),
+                page: &page,
+                group: &group,
+                label: self.drawn.labels[at].as_ref(),
+                path: page.file.checked_sub(1).and_then(|file| self.path(file)),
+            };
+            let (cost, print) = face.measure(self.counter);
+            (self.drawn.pages[at].cost, self.drawn.pages[at].print) = (cost, print);
+            *costs.entry(page.group).or_default() += u64::from(cost);
+            *fixed.entry(page.group).or_default() |= page.has(Flags::PINNED);
+        }
+        for group in &mut self.drawn.groups {
+            group.cost = costs.get(&group.first).copied().unwrap_or_default();
+            group.fixed |= fixed.get(&group.first).copied().unwrap_or_default();
+        }
+    }
+
+    fn file(&mut self, origin: &Origin) -> u32 {
         let file = File { path: origin.path.clone(), hash: origin.file };
-        let number = self.files.get(&file).copied().unwrap_or_else(|| {
-            let at = self.new_files.iter().position(|known| *known == file).unwrap_or_else(|| {
-                self.new_files.push(file);
-                self.new_files.len() - 1
-            });
-            u32::try_from(self.table.files.len() + at).expect("fewer than 2^32 files fit in memory")
-        });
-        Lines { file: number, first: origin.first_line, last: origin.last_line }
+        if let Some(number) = self.table.file_number(&file).or_else(|| self.new_files.get(&file).copied()) {
+            return number;
+        }
+        let number = number_of(self.table.files.len() + self.drawn.files.len());
+        self.new_files.insert(file.clone(), number);
+        self.drawn.files.push(file);
+        number
     }
 
     fn path(&self, file: u32) -> Option<&str> {
         let at = file as usize;
-        let file =
-            self.table.files.get(at).or_else(|| self.new_files.get(at.checked_sub(self.table.files.len())?));
-        file.map(|file| file.path.as_str())
+        let new = || self.drawn.files.get(at.checked_sub(self.table.files.len())?);
+        self.table.files.get(at).or_else(new).map(|file| file.path.as_str())
     }
 }

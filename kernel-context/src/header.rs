@@ -1,9 +1,10 @@
 //! How one page is rendered: its role, its header line, and what that costs.
 
-use kernel_types::{Frame, PageKind, PageNo, Role};
+use kernel_types::{Frame, PageNo, Role};
 
 use crate::TokenCounter;
-use crate::table::{Group, Page, Place};
+use crate::page::{Flags, Kind, Label, Number, Page, Place};
+use crate::window::clamp;
 
 /// What a chat template adds to a message, at most.
 const MESSAGE_OVERHEAD: u64 = 8;
@@ -12,63 +13,97 @@ const TOOL_OVERHEAD: u64 = 24;
 /// The longest path or name a header shows, in characters.
 const LONGEST_NAME: usize = 120;
 
-/// A page's role in a prompt. What came back is quoted by the user, but for tool calls: those are a pair, wherever they are.
-pub(crate) fn role(page: &Page, group: &Group) -> Role {
-    match &page.kind {
-        PageKind::System if group.place == Place::Head => Role::System,
-        PageKind::ToolCall { .. } => Role::Assistant,
-        PageKind::ToolResult { .. } => Role::Tool,
-        PageKind::Assistant if !is_quoted(group) => Role::Assistant,
-        _ => Role::User,
-    }
+/// A page with all that its looks depend on.
+#[derive(Clone, Copy)]
+pub(crate) struct Face<'a> {
+    pub(crate) number: Number,
+    pub(crate) page: &'a Page,
+    /// The record of its group.
+    pub(crate) group: &'a Page,
+    pub(crate) label: Option<&'a Label>,
+    pub(crate) path: Option<&'a str>,
 }
 
-/// The line above a page's text, if it has one.
-pub(crate) fn header(number: PageNo, page: &Page, group: &Group, path: Option<&str>) -> Option<String> {
-    match &page.kind {
-        PageKind::System if group.place != Place::Head => Some("[instructions]".to_owned()),
-        PageKind::Document => Some(document(number, page, path)),
-        PageKind::User if is_quoted(group) => Some(format!("[page {number}, recalled: said by the user]")),
-        PageKind::Assistant if is_quoted(group) => {
-            Some(format!("[page {number}, recalled: said by the assistant]"))
+impl Face<'_> {
+    /// The page's role in a prompt. What came back is quoted by the user, but for tool calls: those are a pair, wherever
+    /// they are.
+    pub(crate) fn role(&self) -> Role {
+        match self.page.kind {
+            Kind::System if self.group.place() == Place::Head => Role::System,
+            Kind::ToolCall => Role::Assistant,
+            Kind::ToolResult => Role::Tool,
+            Kind::Assistant if !Page::is_quoted(self.group) => Role::Assistant,
+            _ => Role::User,
         }
-        PageKind::Note { name } => Some(shown(name)),
-        _ => None,
     }
-}
 
-/// Counts what the page takes as it is rendered now and marks its bytes.
-pub(crate) fn measure(
-    number: PageNo,
-    page: &Page,
-    group: &Group,
-    path: Option<&str>,
-    counter: TokenCounter,
-) -> (u64, u64) {
-    let header = header(number, page, group, path);
-    let line = header.as_deref().map_or(0, |line| counter.count(line) + 1);
-    let wire = match &page.kind {
-        PageKind::ToolCall { id, name } => TOOL_OVERHEAD + counter.count(id) + counter.count(name),
-        PageKind::ToolResult { id, .. } => TOOL_OVERHEAD + counter.count(id),
-        _ => 0,
-    };
-    let (kind, id, flag) = match &page.kind {
-        PageKind::ToolCall { id, name } => ("call", id.as_str(), name.as_str()),
-        PageKind::ToolResult { id, is_error: true } => ("result", id.as_str(), "error"),
-        PageKind::ToolResult { id, is_error: false } => ("result", id.as_str(), ""),
-        _ => (role_name(role(page, group)), "", ""),
-    };
-    let print = print(kind, &[id, flag, header.as_deref().unwrap_or_default(), &page.body.to_string()]);
-    (page.text_tokens + line + wire + MESSAGE_OVERHEAD, print)
+    /// The line above the page's text, if it has one.
+    pub(crate) fn header(&self) -> Option<String> {
+        let quoted = Page::is_quoted(self.group);
+        let page = PageNo(u64::from(self.number));
+        match self.page.kind {
+            Kind::System if self.group.place() != Place::Head => Some("[instructions]".to_owned()),
+            Kind::Document => Some(self.document()),
+            Kind::User if quoted => Some(format!("[page {page}, recalled: said by the user]")),
+            Kind::Assistant if quoted => Some(format!("[page {page}, recalled: said by the assistant]")),
+            Kind::Note => Some(shown(self.name())),
+            _ => None,
+        }
+    }
+
+    fn document(&self) -> String {
+        let (page, first, last) = (self.number, self.page.first_line, self.page.last_line);
+        match self.path {
+            Some(path) if first > 0 => format!("[page {page}: {} lines {first}-{last}]", shown(path)),
+            Some(path) => format!("[page {page}: {}]", shown(path)),
+            None => format!("[page {page}]"),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.label.map_or("", |label| &label.id)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.label.map_or("", |label| &label.name)
+    }
+
+    /// What the page takes as it is rendered now, and eight bytes that identify how.
+    pub(crate) fn measure(&self, counter: TokenCounter) -> (u32, u64) {
+        let header = self.header();
+        let print = self.print(header.as_deref());
+        if self.page.has(Flags::SIZED) {
+            return (self.page.tokens, print);
+        }
+        let line = header.as_deref().map_or(0, |line| counter.count(line) + 1);
+        let wire = match self.page.kind {
+            Kind::ToolCall => TOOL_OVERHEAD + counter.count(self.id()) + counter.count(self.name()),
+            Kind::ToolResult => TOOL_OVERHEAD + counter.count(self.id()),
+            _ => 0,
+        };
+        (clamp(u64::from(self.page.tokens) + line + wire + MESSAGE_OVERHEAD), print)
+    }
+
+    fn print(&self, header: Option<&str>) -> u64 {
+        let header = header.unwrap_or_default();
+        let body = &self.page.body.0;
+        match self.page.kind {
+            Kind::ToolCall => print("call", &[self.id(), self.name(), header], body),
+            Kind::ToolResult if self.page.has(Flags::ERROR) => print("result", &[self.id(), "error", header], body),
+            Kind::ToolResult => print("result", &[self.id(), "", header], body),
+            _ => print(role_name(self.role()), &["", "", header], body),
+        }
+    }
 }
 
 /// Eight bytes that identify fields of bytes.
-pub(crate) fn print(kind: &str, fields: &[&str]) -> u64 {
+pub(crate) fn print(kind: &str, fields: &[&str], body: &[u8]) -> u64 {
     let mut frame = Frame::new("page");
     frame.text(kind);
     for field in fields {
         frame.text(field);
     }
+    frame.bytes(body);
     let [a, b, c, d, e, f, g, h, ..] = frame.finish().0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
@@ -81,20 +116,6 @@ pub(crate) fn shown(name: &str) -> String {
         shown.push('…');
     }
     shown
-}
-
-fn document(number: PageNo, page: &Page, path: Option<&str>) -> String {
-    match (page.lines, path) {
-        (Some(lines), Some(path)) if lines.first > 0 => {
-            format!("[page {number}: {} lines {}-{}]", shown(path), lines.first, lines.last)
-        }
-        (_, Some(path)) => format!("[page {number}: {}]", shown(path)),
-        _ => format!("[page {number}]"),
-    }
-}
-
-fn is_quoted(group: &Group) -> bool {
-    group.returned && !group.tool
 }
 
 const fn role_name(role: Role) -> &'static str {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use kernel_types::{
-    BlobHash, CacheModel, Importance, Message, Origin, PageContent, PageKind, PageNo, Recalled, Tokens,
+    BlobHash, CacheModel, Importance, Message, Origin, PageContent, PageKind, PageNo, Recalled, Timestamp,
+    Tokens,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::PagerError;
+use crate::{PagerError, Plan, PlanKind};
 
 /// What a pager needs to know at the start. The same configuration and changes give the same state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +42,9 @@ pub struct PageDraft {
     pub swapped: bool,
     /// Where the text comes from.
     pub origin: Option<Origin>,
+    /// What it takes in a window, if the caller knows; counted if not.
+    #[serde(default)]
+    pub size: Option<Tokens>,
 }
 
 /// A change of a page table. Changes are journaled: replaying them gives the same table.
@@ -51,6 +55,9 @@ pub enum Change {
     /// New pages, numbered in order. Neighbours form one group, but documents, instructions and notes, which are always
     /// groups of their own. A tool call and its results come in one change, the calls first.
     Allocate(Vec<PageDraft>),
+    /// Further pages of the group at the end of the window, if it was not shown yet: results that come one by one. If it
+    /// was, they are a group of their own. Only what a user or the model said.
+    Extend(Vec<PageDraft>),
     /// Pin a page; one that is swapped comes back at the tail.
     Pin(PageNo),
     /// Unpin a page.
@@ -59,10 +66,24 @@ pub enum Change {
     Free(PageNo),
     /// Put pages (with their groups) back at the tail; resident ones stay where they are and are touched.
     Recall(Vec<PageNo>),
+    /// The model used these pages: they stay where they are and count as used.
+    Touch(Vec<PageNo>),
     /// Take pages (with their groups) out of the window. A pinned page is an error.
     Evict(Vec<PageNo>),
+    /// The same as part of a [`Plan`]: what stays is the frozen part from now on.
+    Compact {
+        /// What it costs.
+        kind: PlanKind,
+        /// What leaves.
+        evict: Vec<PageNo>,
+    },
     /// The window was shown to the model as [`Rendered::trace`] says: what it holds is now expected to be cached.
-    Rendered(Vec<u64>),
+    Rendered {
+        /// What was shown.
+        trace: Trace,
+        /// When.
+        at: Timestamp,
+    },
     /// The provider counted `reported` tokens where the pager had estimated `estimated`.
     Calibrate {
         /// The pager's estimate, uncalibrated: [`Rendered::raw_tokens`].
@@ -70,6 +91,26 @@ pub enum Change {
         /// The provider's count.
         reported: Tokens,
     },
+}
+
+/// Says which window was shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Trace {
+    /// Entries of the window.
+    pub entries: u32,
+    /// The hash of all their bytes.
+    pub chain: u64,
+}
+
+/// A piece of a rendered window: a page, a stub or the notes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// Identifies its bytes.
+    pub id: u64,
+    /// What it takes, calibrated.
+    pub tokens: Tokens,
+    /// The page, if it is one.
+    pub page: Option<PageNo>,
 }
 
 /// What a change did.
@@ -92,8 +133,12 @@ pub struct Rendered {
     pub raw_tokens: Tokens,
     /// Tokens of the prefix that is unchanged since the last [`Change::Rendered`], calibrated.
     pub stable: Tokens,
-    /// Identifies the bytes of each part of each message in order, for [`Change::Rendered`].
-    pub trace: Vec<u64>,
+    /// What it is made of, in order: one for each part of each message.
+    pub segments: Vec<Segment>,
+    /// After which of the segments a cache breakpoint lies; empty if the provider caches implicitly.
+    pub breakpoints: Vec<usize>,
+    /// For [`Change::Rendered`].
+    pub trace: Trace,
 }
 
 /// A page as [`Pager::pages`] lists it.
@@ -153,14 +198,17 @@ pub trait Pager: Send {
     /// The pages that fit `query` best, within `budget` tokens (groups counted whole), best first. Changes nothing.
     fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled>;
 
-    /// The changes that make room for the next render, and none if it fits. They are applied by the caller.
-    fn plan(&self) -> Result<Vec<Change>, PagerError>;
+    /// What makes room for the next render, `now`, and nothing if it fits. Applied by the caller. Changes nothing.
+    fn plan(&self, now: Timestamp) -> Result<Plan, PagerError>;
 
     /// Renders the window. Changes nothing.
     fn render(&self, swap: &dyn Swap) -> Result<Rendered, PagerError>;
 
     /// All pages, in order of their numbers.
     fn pages(&self) -> Vec<PageStatus>;
+
+    /// The same space once more, to go its own way. Takes no longer and no more memory for a large one.
+    fn fork(&self) -> Box<dyn Pager>;
 
     /// The whole state, for [`PagerFactory::load`]. Bodies are not in it.
     fn save(&self) -> Result<Vec<u8>, PagerError>;

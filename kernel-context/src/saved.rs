@@ -1,23 +1,135 @@
-//! The saved form of a page table.
+//! The saved form of an address space.
+
+use std::collections::BTreeMap;
 
 use kernel_types::{decode, encode};
+use serde::{Deserialize, Serialize};
 
-use crate::PagerError;
-use crate::table::Table;
+use crate::page::{Flags, Label, Number, Page, Place};
+use crate::policy::Policy;
+use crate::space::{Growth, Space};
+use crate::stub::Stub;
+use crate::table::{File, Table};
+use crate::window::{Entry, Marks, What, Window};
+use crate::{PagerConfig, PagerError, Ratio, Swap, TokenCounter};
 
 const KIND: u8 = b'P';
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
-pub(crate) fn save(table: &Table) -> Result<Vec<u8>, PagerError> {
-    encode(KIND, VERSION, table).map_err(|e| PagerError::Corrupt(e.to_string()))
+/// No saved window takes more; saved bytes that say so are not ours.
+const HUGE: u64 = 1 << 40;
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    /// The model whose tokenizer counted.
+    model: String,
+    ratio: Ratio,
+    pages: Vec<Page>,
+    labels: Vec<Label>,
+    files: Vec<File>,
+    notes: BTreeMap<String, Number>,
+    head: Vec<Number>,
+    order: Vec<Entry>,
+    stubs: BTreeMap<u32, Stub>,
+    marks: Marks,
+    fresh: Vec<Number>,
+    recalled: Vec<Number>,
+    calls: u32,
+    growth: Growth,
 }
 
-/// A table that [`save`] wrote and whose numbers lead where they say.
-pub(crate) fn load(bytes: &[u8]) -> Result<Table, PagerError> {
-    let table: Table = decode(KIND, VERSION, bytes).map_err(|e| PagerError::Corrupt(e.to_string()))?;
-    if table.is_sound() {
-        Ok(table)
-    } else {
-        Err(PagerError::Corrupt("its pages, groups and window contradict each other".to_owned()))
+pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
+    let saved = Saved {
+        model: space.config.model.clone(),
+        ratio: space.ratio,
+        pages: space.table.pages.iter().copied().collect(),
+        labels: space.table.labels.iter().cloned().collect(),
+        files: space.table.files.iter().cloned().collect(),
+        notes: (*space.table.notes).clone(),
+        head: (*space.window.head).clone(),
+        order: space.window.order.iter().copied().collect(),
+        stubs: (*space.window.stubs).clone(),
+        marks: space.window.marks(),
+        fresh: space.fresh.clone(),
+        recalled: space.recalled.clone(),
+        calls: space.calls,
+        growth: space.growth,
+    };
+    encode(KIND, VERSION, &saved).map_err(|error| PagerError::Corrupt(error.to_string()))
+}
+
+/// The space that [`save`] wrote, if its numbers lead where they say. If another model's tokenizer had counted, all is
+/// counted anew.
+pub(crate) fn load(
+    config: &PagerConfig,
+    policy: Policy,
+    bytes: &[u8],
+    swap: &dyn Swap,
+) -> Result<Space, PagerError> {
+    let saved: Saved =
+        decode(KIND, VERSION, bytes).map_err(|error| PagerError::Corrupt(error.to_string()))?;
+    let contradiction = || PagerError::Corrupt("its pages, groups and window contradict each other".to_owned());
+    let table = Table::of(saved.pages, saved.labels, saved.files, saved.notes).ok_or_else(contradiction)?;
+    let window = Window::of(saved.head, saved.order, saved.stubs, saved.marks).ok_or_else(contradiction)?;
+    let mut space = Space::new(config.clone(), policy);
+    let counted = TokenCounter::for_model(&saved.model);
+    let same_model = saved.model == config.model;
+    let recount = !counted.counts_like(&space.counter);
+    space.ratio = if same_model { saved.ratio } else { space.ratio };
+    (space.table, space.window) = (table, window);
+    (space.fresh, space.recalled) = (saved.fresh, saved.recalled);
+    (space.calls, space.growth) = (saved.calls, saved.growth);
+    if !saved.ratio.is_sane() || !is_sound(&space) {
+        return Err(contradiction());
     }
+    space.take_in(recount, swap)?;
+    Ok(space)
+}
+
+/// Whether every group is where its record says, and nowhere else.
+fn is_sound(space: &Space) -> bool {
+    let order = space.window.entries().all(|(at, entry)| match entry.what() {
+        What::Group(group) => {
+            let record = space.table.record(group).filter(|record| record.group == group);
+            record.is_some_and(|record| record.place() == Place::Window && record.slot == at + 1)
+        }
+        _ => true,
+    });
+    let costs = space.window.entries().all(|(_, entry)| match entry.what() {
+        What::Group(group) => space.table.cost(group) == u64::from(entry.cost),
+        What::Stub(stub) => {
+            space.window.stubs.get(&stub).is_some_and(|stub| stub.cost == u64::from(entry.cost))
+        }
+        What::Hole => true,
+    });
+    let groups = || (1..).zip(space.table.pages.iter()).filter(|(number, page): &(Number, &Page)| page.group == *number);
+    let count = |place: Place| groups().filter(|(_, page)| page.place() == place).count();
+    let in_order = space.window.entries().filter(|(_, entry)| matches!(entry.what(), What::Group(_))).count();
+    let head = space.window.head.iter().all(|group| is_group(space, *group, Place::Head));
+    let listed = |list: &[Number], flag: Flags| {
+        list.iter().all(|group| space.table.record(*group).is_some_and(|record| record.group == *group && record.has(flag)))
+    };
+    let lists = listed(&space.fresh, Flags::FRESH) && listed(&space.recalled, Flags::RECALLED);
+    let strays = groups().all(|(_, page)| page.place() == Place::Window || page.slot == 0);
+    let sums = space.window.order.total() < HUGE;
+    order
+        && costs
+        && head
+        && lists
+        && strays
+        && sums
+        && count(Place::Window) == in_order
+        && count(Place::Head) == distinct(&space.window.head)
+        && count(Place::Notes) == distinct(&space.table.notes.values().copied().collect::<Vec<_>>())
+        && space.fresh.len() == distinct(&space.fresh)
+        && space.recalled.len() == distinct(&space.recalled)
+        && groups().filter(|(_, page)| page.has(Flags::FRESH)).count() == space.fresh.len()
+}
+
+fn is_group(space: &Space, group: Number, place: Place) -> bool {
+    space.table.record(group).is_some_and(|record| record.group == group && record.place() == place)
+}
+
+fn distinct(numbers: &[Number]) -> usize {
+    numbers.iter().collect::<std::collections::BTreeSet<_>>().len()
 }

@@ -1,40 +1,14 @@
-//! The page table: every page of one address space, its groups, and the order of the window. Plain data, saved as it is.
+//! The page table: every page of one address space and the texts beside it. Copies share everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use kernel_types::{BlobHash, GroupId, Importance, Origin, PageKind, PageNo};
+use kernel_types::{BlobHash, Origin, PageKind, PageNo};
 use serde::{Deserialize, Serialize};
 
-use crate::stub::Stub;
-use crate::{PagerError, Ratio};
-
-/// References beyond this no longer make a group dearer.
-const MOST_REFERENCES: u64 = 64;
-
-/// No count of tokens or pages comes near this; saved bytes that say so are not ours.
-const HUGE: u64 = 1 << 40;
-
-/// Everything a pager knows, but the configuration. Maps are ordered: the same changes give the same bytes.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) struct Table {
-    /// The model whose tokenizer counted.
-    pub(crate) model: String,
-    pub(crate) ratio: Ratio,
-    pub(crate) next_page: PageNo,
-    pub(crate) files: Vec<File>,
-    pub(crate) pages: BTreeMap<PageNo, Page>,
-    pub(crate) groups: BTreeMap<GroupId, Group>,
-    /// System pages from before the first render, in order.
-    pub(crate) head: Vec<GroupId>,
-    pub(crate) window: Vec<Entry>,
-    /// The note that counts, by name.
-    pub(crate) notes: BTreeMap<String, GroupId>,
-    /// What the model was last shown.
-    pub(crate) trace: Vec<u64>,
-    pub(crate) rendered: bool,
-    /// The worth of what was evicted last (GreedyDual's clock): worth counts from here, so that old worth fades.
-    pub(crate) clock: u64,
-}
+use crate::PagerError;
+use crate::page::{Flags, Kind, Label, Number, Page, Place};
+use crate::sequence::{Sequence, Weigh};
 
 /// A file that pages come from: paths are long and pages many.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -43,223 +17,183 @@ pub(crate) struct File {
     pub(crate) hash: BlobHash,
 }
 
-/// Lines of a file.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) struct Lines {
-    pub(crate) file: u32,
-    pub(crate) first: u32,
-    pub(crate) last: u32,
+impl Weigh for File {
+    fn weight(&self) -> u64 {
+        0
+    }
 }
 
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) struct Page {
-    pub(crate) kind: PageKind,
-    pub(crate) body: BlobHash,
-    pub(crate) group: GroupId,
-    pub(crate) importance: Importance,
-    pub(crate) pinned: bool,
-    pub(crate) lines: Option<Lines>,
-    /// Tokens of the text, not calibrated; counted once.
-    pub(crate) text_tokens: u64,
-    /// Tokens it takes in a window as it is rendered now: text, header, what a template adds.
-    pub(crate) cost: u64,
-    /// Identifies the bytes it is rendered as.
-    pub(crate) print: u64,
-}
-
-/// Where a group is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Place {
-    /// Among the first system pages.
-    Head,
-    /// In the window proper.
-    Window,
-    /// Behind the window: a note that counts.
-    Notes,
-    /// Not in the window.
-    Out,
-}
-
-/// Pages that come and go together.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) struct Group {
-    pub(crate) pages: Vec<PageNo>,
-    pub(crate) place: Place,
-    /// It holds a tool call with its results.
-    pub(crate) tool: bool,
-    /// Allocated since the last render, and to be in the next.
-    pub(crate) fresh: bool,
-    /// Recalled since the last render: its rank in the recall.
-    pub(crate) recalled: Option<u32>,
-    /// It came back, and is rendered as something quoted.
-    pub(crate) returned: bool,
-    pub(crate) references: u64,
-    pub(crate) worth: u64,
-}
-
-/// One place in the window.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) enum Entry {
-    Group(GroupId),
-    Stub(Stub),
-}
-
-/// Tokens in the window, not calibrated.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Load {
-    /// All of it.
-    pub(crate) all: u64,
-    /// Stubs alone.
-    pub(crate) stubs: u64,
-    /// What no plan may evict: system pages, pinned and fresh groups.
-    pub(crate) fixed: u64,
+/// All pages, in order of their numbers.
+#[derive(Clone, Default)]
+pub(crate) struct Table {
+    pub(crate) pages: Sequence<Page>,
+    pub(crate) labels: Sequence<Label>,
+    pub(crate) files: Sequence<File>,
+    /// The number of each file.
+    numbers: Arc<BTreeMap<File, u32>>,
+    /// The group of the note that counts, by name.
+    pub(crate) notes: Arc<BTreeMap<String, Number>>,
 }
 
 impl Table {
-    pub(crate) fn new(model: &str, ratio: Ratio) -> Self {
-        Self {
-            model: model.to_owned(),
-            ratio,
-            next_page: PageNo(1),
-            files: Vec::new(),
-            pages: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            head: Vec::new(),
-            window: Vec::new(),
-            notes: BTreeMap::new(),
-            trace: Vec::new(),
-            rendered: false,
-            clock: 0,
-        }
+    /// A table of saved parts; `None` if a number leads nowhere.
+    pub(crate) fn of(
+        pages: Vec<Page>,
+        labels: Vec<Label>,
+        files: Vec<File>,
+        notes: BTreeMap<String, Number>,
+    ) -> Option<Self> {
+        let numbers = Arc::new(files.iter().cloned().zip(0..).collect());
+        let table = Self {
+            pages: pages.into_iter().collect(),
+            labels: labels.into_iter().collect(),
+            files: files.into_iter().collect(),
+            numbers,
+            notes: Arc::new(notes),
+        };
+        table.is_sound().then_some(table)
     }
 
-    pub(crate) fn page(&self, page: PageNo) -> Result<&Page, PagerError> {
-        self.pages.get(&page).ok_or(PagerError::NotFound(page))
+    /// The number of the next page.
+    pub(crate) fn next(&self) -> Number {
+        number_of(self.pages.len()) + 1
     }
 
-    /// The group of a page, which exists as long as the page does.
-    pub(crate) fn group_of(&self, page: PageNo) -> Result<(GroupId, &Group), PagerError> {
-        let id = self.page(page)?.group;
-        self.groups.get(&id).map(|group| (id, group)).ok_or(PagerError::NotFound(page))
+    /// The record of a number, freed or not.
+    pub(crate) fn record(&self, number: Number) -> Option<&Page> {
+        self.pages.get((number as usize).checked_sub(1)?)
     }
 
-    pub(crate) fn members<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = (PageNo, &'a Page)> {
-        group.pages.iter().filter_map(|number| self.pages.get(number).map(|page| (*number, page)))
+    pub(crate) fn page(&self, page: PageNo) -> Result<(Number, &Page), PagerError> {
+        let number = Number::try_from(page.0).ok();
+        number
+            .and_then(|number| self.record(number).map(|record| (number, record)))
+            .filter(|(_, record)| !record.has(Flags::FREED))
+            .ok_or(PagerError::NotFound(page))
     }
 
-    pub(crate) fn cost(&self, group: &Group) -> u64 {
-        self.members(group).map(|(_, page)| page.cost).sum()
+    /// The record of the page's group.
+    pub(crate) fn group(&self, page: &Page) -> &Page {
+        self.record(page.group).unwrap_or(page)
     }
 
-    pub(crate) fn is_pinned(&self, group: &Group) -> bool {
-        self.members(group).any(|(_, page)| page.pinned)
+    pub(crate) fn update<R>(&mut self, number: Number, change: impl FnOnce(&mut Page) -> R) -> Option<R> {
+        self.pages.update((number as usize).checked_sub(1)?, change)
+    }
+
+    /// The pages of a group that are not freed, in order.
+    pub(crate) fn members(&self, group: Number) -> impl Iterator<Item = (Number, &Page)> {
+        let mut next = group;
+        let links = std::iter::from_fn(move || {
+            let number = next;
+            let record = self.record(number)?;
+            next = record.next;
+            Some((number, record))
+        });
+        links.filter(|(_, record)| !record.has(Flags::FREED))
+    }
+
+    pub(crate) fn cost(&self, group: Number) -> u64 {
+        self.members(group).map(|(_, page)| u64::from(page.cost)).sum()
+    }
+
+    pub(crate) fn is_pinned(&self, group: Number) -> bool {
+        self.members(group).any(|(_, page)| page.has(Flags::PINNED))
     }
 
     pub(crate) fn is_resident(&self, page: &Page) -> bool {
-        self.groups.get(&page.group).is_some_and(|group| group.place != Place::Out)
+        self.group(page).place() != Place::Out
+    }
+
+    /// Whether a plan must leave the group where it is.
+    pub(crate) fn is_fixed(&self, group: Number) -> bool {
+        let record = self.record(group);
+        record.is_some_and(|record| record.has(Flags::FRESH) || record.place() == Place::Head)
+            || self.is_pinned(group)
+    }
+
+    pub(crate) fn label(&self, page: &Page) -> Option<&Label> {
+        self.labels.get((page.label as usize).checked_sub(1)?)
+    }
+
+    pub(crate) fn file(&self, page: &Page) -> Option<&File> {
+        self.files.get((page.file as usize).checked_sub(1)?)
+    }
+
+    pub(crate) fn path(&self, page: &Page) -> Option<&str> {
+        self.file(page).map(|file| file.path.as_str())
     }
 
     pub(crate) fn origin(&self, page: &Page) -> Option<Origin> {
-        let lines = page.lines?;
-        let file = self.files.get(lines.file as usize)?;
+        let file = self.file(page)?;
         Some(Origin {
             path: file.path.clone(),
-            first_line: lines.first,
-            last_line: lines.last,
+            first_line: page.first_line,
+            last_line: page.last_line,
             file: file.hash,
         })
     }
 
-    pub(crate) fn path(&self, page: &Page) -> Option<&str> {
-        self.files.get(page.lines?.file as usize).map(|file| file.path.as_str())
-    }
-
-    /// The groups in the window in the order they are rendered, stubs left out.
-    pub(crate) fn resident(&self) -> impl Iterator<Item = &Group> {
-        self.resident_ids().filter_map(|id| self.groups.get(&id))
-    }
-
-    pub(crate) fn resident_ids(&self) -> impl Iterator<Item = GroupId> {
-        let window = self.window.iter().filter_map(Entry::group);
-        self.head.iter().copied().chain(window).chain(self.notes.values().copied())
-    }
-
-    pub(crate) fn load(&self) -> Load {
-        let stubs = self.window.iter().map(|entry| match entry {
-            Entry::Stub(stub) => stub.cost,
-            Entry::Group(_) => 0,
-        });
-        let mut load = Load { stubs: stubs.sum(), ..Load::default() };
-        load.all = load.stubs;
-        for group in self.resident() {
-            let cost = self.cost(group);
-            load.all += cost;
-            load.fixed += if self.is_fixed(group) { cost } else { 0 };
+    pub(crate) fn kind(&self, page: &Page) -> PageKind {
+        let label = self.label(page);
+        let id = || label.map(|label| label.id.clone()).unwrap_or_default();
+        let name = || label.map(|label| label.name.clone()).unwrap_or_default();
+        match page.kind {
+            Kind::System => PageKind::System,
+            Kind::User => PageKind::User,
+            Kind::Assistant => PageKind::Assistant,
+            Kind::Document => PageKind::Document,
+            Kind::ToolCall => PageKind::ToolCall { id: id(), name: name() },
+            Kind::ToolResult => PageKind::ToolResult { id: id(), is_error: page.has(Flags::ERROR) },
+            Kind::Note => PageKind::Note { name: name() },
         }
-        load
     }
 
-    /// Whether a plan must leave the group where it is.
-    pub(crate) fn is_fixed(&self, group: &Group) -> bool {
-        group.fresh || group.place == Place::Head || self.is_pinned(group)
+    /// The place of a file in the table, from 0, now or once it is added.
+    pub(crate) fn file_number(&self, file: &File) -> Option<u32> {
+        self.numbers.get(file).copied()
     }
 
-    /// What losing the group would cost for each token it frees: importance times references, on top of the clock.
-    /// GreedyDual-Size with frequency (Cherkasova, 1998).
-    pub(crate) fn worth(&self, group: &Group) -> u64 {
-        let importance = self.members(group).map(|(_, page)| u64::from(page.importance.thousandths())).max();
-        let references = (group.references + 1).min(MOST_REFERENCES);
-        let gain = (importance.unwrap_or_default() + 1) * references * 1000;
-        self.clock.saturating_add(gain / self.cost(group).max(1))
+    pub(crate) fn add_file(&mut self, file: File) {
+        let number = number_of(self.files.len());
+        Arc::make_mut(&mut self.numbers).insert(file.clone(), number);
+        self.files.push(file);
     }
 
-    /// Counts a use of the group.
-    pub(crate) fn touch(&mut self, id: GroupId) {
-        let Some(mut group) = self.groups.remove(&id) else { return };
-        group.references = group.references.saturating_add(1);
-        group.worth = self.worth(&group);
-        self.groups.insert(id, group);
+    /// All pages that are not freed.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (Number, &Page)> {
+        (1..).zip(self.pages.iter()).filter(|(_, page)| !page.has(Flags::FREED))
     }
 
     /// Whether every number leads where it says; nothing else is assumed of saved bytes.
-    pub(crate) fn is_sound(&self) -> bool {
-        let pages = self.pages.iter().all(|(number, page)| {
-            let listed = self.groups.get(&page.group).is_some_and(|group| group.pages.contains(number));
-            let file = page.lines.is_none_or(|lines| (lines.file as usize) < self.files.len());
-            let sane =
-                page.cost < HUGE && page.text_tokens < HUGE && number.0 > 0 && *number < self.next_page;
-            listed && file && sane
+    fn is_sound(&self) -> bool {
+        let pages = (1..).zip(self.pages.iter()).all(|(number, page): (Number, &Page)| {
+            let linked = page.next == 0
+                || (page.next > number
+                    && self.record(page.next).is_some_and(|next| next.group == page.group));
+            let group = page.group <= number && self.record(page.group).is_some_and(|first| first.group == page.group);
+            let label = page.label as usize <= self.labels.len();
+            let labelled = !matches!(page.kind, Kind::ToolCall | Kind::ToolResult | Kind::Note) || page.label > 0;
+            linked && group && label && labelled && page.file as usize <= self.files.len()
         });
-        let groups = self.groups.iter().all(|(id, group)| {
-            let ours = |page: &PageNo| self.pages.get(page).is_some_and(|page| page.group == *id);
-            !group.pages.is_empty() && group.pages.iter().all(ours)
+        let reached: usize = (1..)
+            .zip(self.pages.iter())
+            .filter(|(number, page): &(Number, &Page)| page.group == *number)
+            .map(|(number, _)| self.links(number))
+            .sum();
+        let notes = self.notes.values().all(|number| {
+            self.record(*number).is_some_and(|note| note.kind == Kind::Note && note.place() == Place::Notes)
         });
-        let members: usize = self.groups.values().map(|group| group.pages.len()).sum();
-        let stubs = self.window.iter().all(|entry| match entry {
-            Entry::Stub(stub) => stub.cost < HUGE,
-            Entry::Group(_) => true,
-        });
-        let placed = |place: Place| {
-            self.groups.iter().filter(move |(_, group)| group.place == place).map(|(id, _)| *id).collect()
-        };
-        let window: Vec<GroupId> = self.window.iter().filter_map(Entry::group).collect();
-        let order = is_set(&window, &placed(Place::Window))
-            && is_set(&self.head, &placed(Place::Head))
-            && is_set(&self.notes.values().copied().collect::<Vec<_>>(), &placed(Place::Notes));
-        let numbers = members == self.pages.len() && self.next_page.0 > 0 && self.next_page.0 < HUGE;
-        pages && groups && order && stubs && numbers && self.ratio.is_sane()
+        pages && notes && reached == self.pages.len()
+    }
+
+    /// How many records hang on a group; links rise, so this ends.
+    fn links(&self, group: Number) -> usize {
+        std::iter::successors(self.record(group), |page| self.record(page.next)).count()
     }
 }
 
-impl Entry {
-    pub(crate) fn group(&self) -> Option<GroupId> {
-        match self {
-            Self::Group(id) => Some(*id),
-            Self::Stub(_) => None,
-        }
-    }
-}
-
-fn is_set(list: &[GroupId], set: &BTreeSet<GroupId>) -> bool {
-    list.len() == set.len() && list.iter().all(|id| set.contains(id))
+/// A count as a number.
+pub(crate) fn number_of(count: usize) -> u32 {
+    u32::try_from(count).expect("2^32 records of 96 bytes do not fit in memory")
 }

@@ -1,90 +1,192 @@
-//! The choice of victims: which groups leave, and in which order.
+//! The choice of victims: which groups leave the window before the next render.
 
-use std::collections::BTreeSet;
+use kernel_types::{PageNo, Timestamp};
 
-use kernel_types::{GroupId, Tokens};
+use crate::page::{Flags, Number, Place};
+use crate::planner::{self, Candidate, Situation};
+use crate::policy::Policy;
+use crate::space::Space;
+use crate::stub;
+use crate::window::What;
+use crate::{Change, PagerError, Plan, PlanKind};
 
-use crate::table::{Group, Load, Place, Table};
-use crate::{Change, PagerError, stub};
-
-/// When to evict and how far, in thousandths of the window.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Watermarks {
-    pub(crate) high: u64,
-    pub(crate) low: u64,
+/// When to evict and how far, in counted tokens.
+struct Marks {
+    high: u64,
+    low: u64,
 }
 
-/// The evictions that bring the window down to the low watermark, if it is above the high one.
-///
-/// Ordinary groups go first, the least worth first. Only if the window does not fit otherwise do others go: what was
-/// recalled for the next call (the last of its recall first), then notes, then what was allocated since the last render
-/// (which fitted when it came, so this happens only after the provider reported more tokens than were counted).
-pub(crate) fn plan(
-    table: &Table,
-    load: Load,
-    marks: Watermarks,
-    window: Tokens,
-) -> Result<Vec<Change>, PagerError> {
-    let limit = table.ratio.limit(window);
-    if load.all <= share(limit, marks.high) {
-        return Ok(Vec::new());
+pub(crate) fn plan(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
+    let limit = space.limit();
+    let load = space.window.load;
+    let cold = is_cold(space, now);
+    let marks = marks(space.policy, limit);
+    if load.all <= marks.high && !(cold && matches!(space.policy, Policy::Generational { .. })) {
+        return Ok(Plan::default());
     }
-    let target = share(limit, marks.low).saturating_sub(stub::share(limit));
-    let mut rest = load.all - load.stubs;
-    let mut victims = Vec::new();
-    for (last_resort, group) in candidates(table) {
-        if rest > if last_resort { limit } else { target } {
-            rest -= table.cost(group);
-            victims.extend(&group.pages);
+    let mut groups: Vec<Candidate> = candidates(space);
+    let mut victims = match space.policy {
+        Policy::Generational { floor } => {
+            let situation = situation(space, &groups, floor, cold);
+            planner::choose(&situation)
         }
-    }
-    if rest > limit {
-        return Err(PagerError::AllPinned { pinned: table.ratio.apply(rest), window });
-    }
-    if victims.is_empty() && load.all <= limit {
-        return Ok(Vec::new());
-    }
-    Ok(vec![Change::Evict(victims)])
-}
-
-/// GreedyDual's clock after an eviction: the worth of the dearest victim, but never more than what stays is worth.
-pub(crate) fn clock_after(table: &Table, victims: &BTreeSet<GroupId>) -> u64 {
-    let worth = |leaves: bool| {
-        table
-            .resident_ids()
-            .filter(move |id| victims.contains(id) == leaves)
-            .filter_map(|id| table.groups.get(&id))
-            .filter(|group| group.place == Place::Window && !table.is_pinned(group))
-            .map(|group| group.worth)
+        policy => {
+            rank(policy, &mut groups);
+            let room = load.all - load.stubs;
+            down_to(&groups, room, marks.low.saturating_sub(reserve(policy, limit)))
+        }
     };
-    let dearest = worth(true).max().unwrap_or(table.clock);
-    let cheapest_left = worth(false).min().unwrap_or(u64::MAX);
-    dearest.min(cheapest_left).max(table.clock)
+    let freed: u64 = victims.iter().map(|victim| victim.cost).sum();
+    let rest = load.all - load.stubs - freed;
+    if rest > limit {
+        victims.extend(last_resort(space, rest - limit)?);
+    }
+    if victims.is_empty() {
+        // Stubs alone are too much: a compaction that evicts nothing folds them.
+        let kind = if load.all > limit { kind_of(space, 0, cold) } else { PlanKind::None };
+        let changes = if load.all > limit { vec![Change::Compact { kind, evict: Vec::new() }] } else { Vec::new() };
+        return Ok(Plan { kind, changes });
+    }
+    let first = victims.iter().map(|victim| victim.at).min().unwrap_or_default();
+    let kind = kind_of(space, first, cold);
+    let pages = victims.iter().flat_map(|victim| space.table.members(victim.group));
+    let evict = pages.map(|(number, _)| PageNo(u64::from(number))).collect();
+    Ok(Plan { kind, changes: vec![Change::Compact { kind, evict }] })
 }
 
-/// The groups that may leave, in order, and whether each leaves only when nothing else helps.
-fn candidates(table: &Table) -> impl Iterator<Item = (bool, &Group)> {
-    let mut ranked: Vec<_> = table
-        .resident()
-        .enumerate()
-        .filter(|(_, group)| group.place != Place::Head && !table.is_pinned(group))
-        .map(|(at, group)| (class(group), group.worth, at, group))
-        .collect();
-    ranked.sort_by_key(|(class, worth, at, _)| (*class, *worth, *at));
-    ranked.into_iter().map(|((class, _), _, _, group)| (class > 0, group))
+/// Whether the provider has forgotten the prefix by now.
+fn is_cold(space: &Space, now: Timestamp) -> bool {
+    let ttl_ms = space.config.cache.ttl_s.saturating_mul(1000);
+    space.window.shown.is_some_and(|shown| ttl_ms > 0 && now.0.saturating_sub(shown.at_ms) > ttl_ms)
 }
 
-/// The class in which a group leaves, and its turn in it before worth counts.
-fn class(group: &Group) -> (u8, u32) {
-    match (group.fresh, group.place, group.recalled) {
-        (true, ..) => (3, 0),
-        (_, Place::Notes, _) => (2, 0),
-        (_, _, Some(rank)) => (1, u32::MAX - rank),
-        _ => (0, 0),
+fn kind_of(space: &Space, first: u32, cold: bool) -> PlanKind {
+    match first {
+        _ if cold => PlanKind::Cold,
+        first if first >= space.window.frozen => PlanKind::Minor,
+        _ => PlanKind::Major,
     }
 }
 
-fn share(limit: u64, thousandths: u64) -> u64 {
-    let share = u128::from(limit) * u128::from(thousandths) / 1000;
-    u64::try_from(share).unwrap_or(u64::MAX)
+fn marks(policy: Policy, limit: u64) -> Marks {
+    match policy {
+        Policy::BatchFifo { high, low } | Policy::Summarise { high, low } => {
+            Marks { high: part(limit, high), low: part(limit, low) }
+        }
+        _ => Marks { high: limit, low: limit },
+    }
+}
+
+/// What the stub of a compaction may take.
+fn reserve(policy: Policy, limit: u64) -> u64 {
+    match policy {
+        Policy::Fifo | Policy::Lru | Policy::LruImportance => stub::share(limit).min(64),
+        _ => stub::share(limit),
+    }
+}
+
+/// The groups of the order that may leave without need, in their order.
+fn candidates(space: &Space) -> Vec<Candidate> {
+    let total = space.window.order.total();
+    let mut before = 0;
+    let mut found = Vec::new();
+    for (at, entry) in space.window.entries() {
+        before += u64::from(entry.cost);
+        let What::Group(group) = entry.what() else { continue };
+        let record = space.group(group);
+        if record.has(Flags::FRESH) || record.has(Flags::RECALLED) || space.table.is_pinned(group) {
+            continue;
+        }
+        let importance = space.table.members(group).map(|(_, page)| page.importance).max();
+        found.push(Candidate {
+            group,
+            at,
+            cost: u64::from(entry.cost),
+            behind: total - before,
+            age: space.calls.saturating_sub(record.used),
+            uses: u32::from(record.uses),
+            faults: u32::from(record.faults),
+            importance: importance.unwrap_or_default(),
+        });
+    }
+    found
+}
+
+fn situation<'a>(space: &'a Space, groups: &'a [Candidate], floor: f64, cold: bool) -> Situation<'a> {
+    Situation {
+        cache: &space.config.cache,
+        groups,
+        window: space.limit(),
+        load: space.window.load.all,
+        growth: space.growth.per_call(),
+        stub: stub::share(space.limit()).min(48),
+        floor,
+        cold,
+    }
+}
+
+/// Sorts groups by the order in which a classic policy gives them up.
+fn rank(policy: Policy, groups: &mut [Candidate]) {
+    match policy {
+        Policy::Lru => groups.sort_by_key(|group| (u32::MAX - group.age, group.at)),
+        Policy::LruImportance => {
+            let oldest = groups.iter().map(|group| group.age).max().unwrap_or_default().max(1);
+            let worth = |group: &Candidate| {
+                u32::from(group.importance) + (oldest - group.age).saturating_mul(1000) / oldest
+            };
+            groups.sort_by_key(|group| (worth(group), group.at));
+        }
+        _ => {}
+    }
+}
+
+/// The first of the ranked groups, until the rest is at most `target`.
+fn down_to(ranked: &[Candidate], mut rest: u64, target: u64) -> Vec<Candidate> {
+    let mut victims = Vec::new();
+    for group in ranked {
+        if rest <= target {
+            break;
+        }
+        rest -= group.cost;
+        victims.push(*group);
+    }
+    victims
+}
+
+/// What leaves only if the window does not fit otherwise: what was recalled for the next call (the last of its recall first),
+/// then notes, then what was allocated since the last render (which fitted when it came, so this happens only after the
+/// provider reported more tokens than were counted).
+fn last_resort(space: &Space, mut excess: u64) -> Result<Vec<Candidate>, PagerError> {
+    let fresh = space.fresh.iter().copied();
+    let notes = space.table.notes.values().copied().filter(|note| !space.group(*note).has(Flags::FRESH));
+    let recalled = space.recalled.iter().rev().copied().filter(|group| space.group(*group).place() == Place::Window);
+    let mut victims = Vec::new();
+    for group in recalled.chain(notes).chain(fresh).filter(|group| !space.table.is_pinned(*group)) {
+        if excess == 0 {
+            break;
+        }
+        let cost = space.table.cost(group);
+        excess = excess.saturating_sub(cost);
+        victims.push(unranked(space, group, cost));
+    }
+    if excess == 0 {
+        return Ok(victims);
+    }
+    let pinned = space.ratio.apply(space.limit() + excess);
+    Err(PagerError::AllPinned { pinned, window: space.config.window })
+}
+
+fn unranked(space: &Space, group: Number, cost: u64) -> Candidate {
+    let at = space.group(group).slot.checked_sub(1).unwrap_or(u32::MAX);
+    Candidate { group, at, cost, behind: 0, age: 0, uses: 0, faults: 0, importance: 0 }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a part of a window, which is far below 2^52"
+)]
+fn part(limit: u64, share: f64) -> u64 {
+    (limit as f64 * share) as u64
 }

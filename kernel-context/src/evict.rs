@@ -1,0 +1,178 @@
+//! Leaving the window: eviction, freeing, and the stubs that stay behind. Here, and nowhere else, bytes before the tail change.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kernel_types::PageNo;
+
+use crate::PagerError;
+use crate::page::{Flags, Number, Page, Place};
+use crate::space::Space;
+use crate::stub::{Stub, share};
+use crate::table::number_of;
+use crate::window::What;
+
+impl Space {
+    /// Takes groups out. As part of a compaction, what stays is frozen and all stubs behind the cut become one.
+    pub(crate) fn evict(&mut self, pages: &[PageNo], compact: bool) -> Result<(), PagerError> {
+        let mut groups = BTreeSet::new();
+        for page in pages {
+            let (_, record) = self.table.page(*page)?;
+            if let Some((pinned, _)) = self.pinned_member(record.group) {
+                return Err(PagerError::Pinned(PageNo(u64::from(pinned))));
+            }
+            if self.table.group(record).place() == Place::Out {
+                continue;
+            }
+            groups.insert(record.group);
+        }
+        let mut gone = Vec::new();
+        let mut first = None;
+        for group in groups {
+            if self.group(group).place() == Place::Window {
+                gone.extend(self.table.members(group).map(|(number, _)| number));
+            }
+            if let Some(at) = self.take_out(group) {
+                first = Some(first.map_or(at, |first: u32| first.min(at)));
+            }
+        }
+        if let Some(at) = first {
+            self.leave_stub(at, &gone, compact);
+        }
+        if compact {
+            self.window.frozen = number_of(self.window.order.len());
+        }
+        Ok(())
+    }
+
+    fn pinned_member(&self, group: Number) -> Option<(Number, &Page)> {
+        self.table.members(group).find(|(_, page)| page.has(Flags::PINNED))
+    }
+
+    /// Takes a group out of the window and says where it was in the order.
+    fn take_out(&mut self, group: Number) -> Option<u32> {
+        let record = self.group(group);
+        let cost = self.table.cost(group);
+        self.window.load.all -= cost;
+        self.window.load.fixed -= if self.table.is_fixed(group) { cost } else { 0 };
+        let at = match record.place() {
+            Place::Window => record.slot.checked_sub(1),
+            Place::Notes => {
+                Arc::make_mut(&mut self.table.notes).retain(|_, note| *note != group);
+                None
+            }
+            Place::Head => {
+                Arc::make_mut(&mut self.window.head).retain(|head| *head != group);
+                self.window.head_cut = true;
+                self.window.chained = 0;
+                None
+            }
+            Place::Out => None,
+        };
+        if let Some(at) = at {
+            self.window.remove(at);
+        }
+        self.leave(group);
+        at
+    }
+
+    /// Puts a stub for `pages` at a hole, together with the stubs beside it; with all behind it if the bytes there change
+    /// anyway.
+    fn leave_stub(&mut self, at: u32, pages: &[Number], fold_behind: bool) {
+        let mut stub = Stub::of(pages);
+        let (before, after) = self.window.neighbours(at);
+        let behind: Vec<u32> = if fold_behind {
+            self.stub_places().map(|(place, _)| place).filter(|place| *place > at).collect()
+        } else {
+            after.into_iter().collect()
+        };
+        let mut place = at;
+        for near in before.into_iter().chain(behind) {
+            if self.absorb(&mut stub, near) {
+                place = place.min(near);
+            }
+        }
+        stub.write(&self.table, self.counter);
+        if !stub.is_empty() {
+            self.window.put_stub(place, stub);
+        }
+        self.bound_stubs();
+    }
+
+    /// Takes the stub at a place over, if one is there.
+    fn absorb(&mut self, stub: &mut Stub, at: u32) -> bool {
+        let Some(What::Stub(id)) = self.window.entry(at).map(|entry| entry.what()) else { return false };
+        if let Some(other) = self.window.stubs.get(&id) {
+            stub.absorb(other);
+        }
+        self.window.remove(at);
+        true
+    }
+
+    /// Keeps stubs within their share of the window: folds them into one, and hides that if need be.
+    fn bound_stubs(&mut self) {
+        let limit = self.limit();
+        let load = self.window.load;
+        let room = share(limit).min(limit.saturating_sub(load.all - load.stubs));
+        if load.stubs <= room {
+            return;
+        }
+        let places: Vec<u32> = self.stub_places().map(|(place, _)| place).collect();
+        let Some(first) = places.first().copied() else { return };
+        let mut stub = Stub::default();
+        for place in places {
+            self.absorb(&mut stub, place);
+        }
+        stub.write(&self.table, self.counter);
+        if stub.cost > room {
+            stub.hide();
+        }
+        if !stub.is_empty() {
+            self.window.put_stub(first, stub);
+        }
+    }
+
+    pub(crate) fn free(&mut self, page: PageNo) -> Result<(), PagerError> {
+        let (number, record) = self.table.page(page)?;
+        let group = record.group;
+        let whole = self.table.group(record).has(Flags::TOOL);
+        let members: Vec<Number> = self.table.members(group).map(|(number, _)| number).collect();
+        let freed = if whole { members.clone() } else { vec![number] };
+        if freed.len() == members.len() {
+            self.take_out(group);
+        } else {
+            self.shrink(group, number);
+        }
+        for number in freed {
+            self.table.update(number, |page| {
+                page.flags.set(Flags::FREED, true);
+                page.flags.set(Flags::PINNED, false);
+            });
+            Arc::make_mut(&mut self.index).remove(PageNo(u64::from(number)));
+        }
+        Ok(())
+    }
+
+    /// Takes one page's part out of its group's load.
+    fn shrink(&mut self, group: Number, number: Number) {
+        let record = self.group(group);
+        if record.place() == Place::Out {
+            return;
+        }
+        let cost = self.table.cost(group);
+        let part = self.table.record(number).map_or(0, |page| u64::from(page.cost));
+        let fixed = self.table.is_fixed(group);
+        let others_fix = record.has(Flags::FRESH)
+            || self.table.members(group).any(|(other, page)| other != number && page.has(Flags::PINNED));
+        self.window.load.all -= part;
+        self.window.load.fixed -= match (fixed, others_fix) {
+            (true, true) => part,
+            (true, false) => cost,
+            (false, _) => 0,
+        };
+        if let Some(at) = record.slot.checked_sub(1) {
+            self.window.set_cost(at, cost - part);
+            self.window.changed(at);
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! `Space`: one address space, its page table and its window. What leaves it is a matter of its [`Policy`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kernel_types::{PageContent, PageNo, Recalled, Timestamp, Tokens};
+
+use crate::admit::bodies;
+use crate::header::Face;
+use crate::index::{Index, Position};
+use crate::page::{Flags, Kind, Number, Page, Place};
+use crate::pager::Trace;
+use crate::policy::Policy;
+use crate::table::Table;
+use crate::window::{Entry, Shown, What, Window};
+use crate::{
+    Applied, Change, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio, Rendered, Swap, TokenCounter,
+    render, saved, victims,
+};
+
+/// How quickly the estimate of tokens a call follows what is seen: an eighth of the way.
+const RATE_SHIFT: u32 = 3;
+/// The estimate is kept in sixteenths of a token.
+const RATE_UNIT: u64 = 16;
+
+/// An address space. Copies share what they have in common.
+#[derive(Clone)]
+pub(crate) struct Space {
+    pub(crate) config: Arc<PagerConfig>,
+    pub(crate) policy: Policy,
+    pub(crate) counter: TokenCounter,
+    pub(crate) ratio: Ratio,
+    pub(crate) table: Table,
+    pub(crate) window: Window,
+    pub(crate) index: Arc<Index>,
+    /// Groups allocated since the last render, and to be in the next.
+    pub(crate) fresh: Vec<Number>,
+    /// Groups recalled since the last render, in order.
+    pub(crate) recalled: Vec<Number>,
+    /// The clock: renders that were answered.
+    pub(crate) calls: u32,
+    pub(crate) growth: Growth,
+}
+
+/// How fast the window grows, in tokens that are not calibrated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Growth {
+    /// Since the last render.
+    pub(crate) since: u64,
+    /// A call, in sixteenths of a token.
+    pub(crate) rate: u64,
+}
+
+impl Growth {
+    fn close(&mut self) {
+        let seen = std::mem::take(&mut self.since).saturating_mul(RATE_UNIT);
+        self.rate = if self.rate == 0 { seen } else { self.rate - (self.rate >> RATE_SHIFT) + (seen >> RATE_SHIFT) };
+    }
+
+    /// Tokens a call adds, at least 1.
+    pub(crate) const fn per_call(self) -> u64 {
+        let rate = self.rate / RATE_UNIT;
+        if rate == 0 { 1 } else { rate }
+    }
+}
+
+impl Pager for Space {
+    fn apply(&mut self, change: &Change, swap: &dyn Swap) -> Result<Applied, PagerError> {
+        match change {
+            Change::Allocate(drafts) => return self.allocate(drafts, swap),
+            Change::Extend(drafts) => return self.extend(drafts, swap),
+            Change::Pin(page) => return self.pin(*page),
+            Change::Unpin(page) => self.unpin(*page)?,
+            Change::Free(page) => self.free(*page)?,
+            Change::Recall(pages) => return self.recall(pages),
+            Change::Touch(pages) => self.touch_all(pages)?,
+            Change::Evict(pages) => self.evict(pages, false)?,
+            Change::Compact { evict, .. } => self.evict(evict, true)?,
+            Change::Rendered { trace, at } => self.rendered(*trace, *at),
+            Change::Calibrate { estimated, reported } => {
+                self.ratio = self.ratio.observe(*estimated, *reported);
+            }
+        }
+        Ok(Applied::default())
+    }
+
+    fn read(&self, page: PageNo, swap: &dyn Swap) -> Result<PageContent, PagerError> {
+        let (_, record) = self.table.page(page)?;
+        let text = swap.body(&record.body).ok_or_else(|| PagerError::Fault(vec![record.body]))?;
+        Ok(PageContent {
+            page,
+            kind: self.table.kind(record),
+            text,
+            tokens: self.ratio.apply(u64::from(record.cost)),
+            resident: self.table.is_resident(record),
+            origin: self.table.origin(record),
+        })
+    }
+
+    fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled> {
+        let hits = self.index.search(query);
+        let best = hits.first().map_or(1.0, |(_, score)| *score);
+        let mut taken = BTreeSet::new();
+        let mut room = self.ratio.limit(budget);
+        let mut found = Vec::new();
+        for (page, score) in hits {
+            let Ok((_, record)) = self.table.page(page) else { continue };
+            if !taken.contains(&record.group) {
+                let Some(left) = room.checked_sub(self.table.cost(record.group)) else { continue };
+                room = left;
+                taken.insert(record.group);
+            }
+            found.push(Recalled {
+                page,
+                tokens: self.ratio.apply(u64::from(record.cost)),
+                score: millionths(score / best),
+                was_resident: self.table.is_resident(record),
+            });
+        }
+        found
+    }
+
+    fn plan(&self, now: Timestamp) -> Result<Plan, PagerError> {
+        victims::plan(self, now)
+    }
+
+    fn render(&self, swap: &dyn Swap) -> Result<Rendered, PagerError> {
+        if self.window.load.all > self.limit() {
+            let tokens = self.ratio.apply(self.window.load.all);
+            return Err(PagerError::Overfull { tokens, window: self.config.window });
+        }
+        render::render(self, swap)
+    }
+
+    fn pages(&self) -> Vec<PageStatus> {
+        let status = |(number, page): (Number, &Page)| PageStatus {
+            page: PageNo(u64::from(number)),
+            kind: self.table.kind(page),
+            body: page.body,
+            tokens: self.ratio.apply(u64::from(page.cost)),
+            resident: self.table.is_resident(page),
+            pinned: page.has(Flags::PINNED),
+            origin: self.table.origin(page),
+        };
+        self.table.live().map(status).collect()
+    }
+
+    fn fork(&self) -> Box<dyn Pager> {
+        Box::new(self.clone())
+    }
+
+    fn save(&self) -> Result<Vec<u8>, PagerError> {
+        saved::save(self)
+    }
+}
+
+impl Space {
+    pub(crate) fn new(config: PagerConfig, policy: Policy) -> Self {
+        let counter = TokenCounter::for_model(&config.model);
+        Self {
+            ratio: counter.ratio(),
+            config: Arc::new(config),
+            policy,
+            counter,
+            table: Table::default(),
+            window: Window::default(),
+            index: Arc::new(Index::new()),
+            fresh: Vec::new(),
+            recalled: Vec::new(),
+            calls: 0,
+            growth: Growth::default(),
+        }
+    }
+
+    /// Counts all pages anew, as another model's tokenizer does, and indexes them. The bodies must be in memory.
+    pub(crate) fn take_in(&mut self, recount: bool, swap: &dyn Swap) -> Result<(), PagerError> {
+        let pages: Vec<(Number, Page)> = self.table.live().map(|(number, page)| (number, *page)).collect();
+        let texts = bodies(pages.iter().map(|(_, page)| page.body), swap)?;
+        for ((number, page), text) in pages.iter().zip(&texts) {
+            if recount && !page.has(Flags::SIZED) {
+                let tokens = crate::window::clamp(self.counter.count(text));
+                self.table.update(*number, |page| page.tokens = tokens);
+            }
+            self.index(*number, text);
+        }
+        if recount {
+            self.measure_all(&pages);
+        }
+        self.reload();
+        Ok(())
+    }
+
+    fn measure_all(&mut self, pages: &[(Number, Page)]) {
+        for (number, page) in pages.iter().filter(|(number, page)| page.group == *number) {
+            self.measure(*number);
+            if let Some(at) = self.group(page.group).slot.checked_sub(1) {
+                self.window.set_cost(at, self.table.cost(*number));
+            }
+        }
+        let stubs: Vec<(u32, u32)> = self.stub_places().collect();
+        for (at, id) in stubs {
+            let Some(stub) = Arc::make_mut(&mut self.window.stubs).get_mut(&id) else { continue };
+            stub.recount(self.counter);
+            let cost = stub.cost;
+            self.window.set_cost(at, cost);
+        }
+        self.window.shown = None;
+        self.window.chained = 0;
+    }
+
+    pub(crate) fn stub_places(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.window.entries().filter_map(|(at, entry)| match entry.what() {
+            What::Stub(stub) => Some((at, stub)),
+            _ => None,
+        })
+    }
+
+    /// Adds the load up from nothing.
+    pub(crate) fn reload(&mut self) {
+        let stubs = self.window.stubs.values().map(|stub| stub.cost).sum();
+        let others = || self.window.head.iter().chain(self.table.notes.values()).copied();
+        let mut load = crate::window::Load { stubs, all: self.window.order.total(), fixed: 0 };
+        load.all += others().map(|group| self.table.cost(group)).sum::<u64>();
+        let groups = self.window.entries().filter_map(|(_, entry)| match entry.what() {
+            What::Group(group) => Some(group),
+            _ => None,
+        });
+        let fixed = groups.chain(others()).filter(|group| self.table.is_fixed(*group));
+        load.fixed = fixed.map(|group| self.table.cost(group)).sum();
+        self.window.load = load;
+    }
+
+    /// The most counted tokens the window takes.
+    pub(crate) fn limit(&self) -> u64 {
+        self.ratio.limit(self.config.window)
+    }
+
+    /// The record of a group.
+    pub(crate) fn group(&self, group: Number) -> Page {
+        *self.table.record(group).expect("a group's first page has a record")
+    }
+
+    pub(crate) fn face<'a>(&'a self, number: Number, page: &'a Page) -> Face<'a> {
+        Face {
+            number,
+            page,
+            group: self.table.group(page),
+            label: self.table.label(page),
+            path: self.table.path(page),
+        }
+    }
+
+    /// Pages in the window, in the order they are rendered.
+    pub(crate) fn resident_pages(&self) -> Vec<Number> {
+        let order = self.window.entries().filter_map(|(_, entry)| match entry.what() {
+            What::Group(group) => Some(group),
+            _ => None,
+        });
+        let groups = self.window.head.iter().copied().chain(order).chain(self.table.notes.values().copied());
+        groups.flat_map(|group| self.table.members(group).map(|(number, _)| number)).collect()
+    }
+
+    pub(crate) fn index(&mut self, number: Number, text: &str) {
+        let Some(page) = self.table.record(number).copied() else { return };
+        if matches!(page.kind, Kind::System | Kind::Note) {
+            return;
+        }
+        let path = self.table.path(&page);
+        let position = path.map(|path| Position { file: page.file - 1, path, first_line: page.first_line });
+        Arc::make_mut(&mut self.index).add(PageNo(u64::from(number)), text, position);
+    }
+
+    /// Brings the cost and the mark of a group's pages up to date with how it is rendered.
+    pub(crate) fn measure(&mut self, group: Number) {
+        let measured: Vec<(Number, (u32, u64))> = self
+            .table
+            .members(group)
+            .map(|(number, page)| (number, self.face(number, page).measure(self.counter)))
+            .collect();
+        for (number, (cost, print)) in measured {
+            self.table.update(number, |page| (page.cost, page.print) = (cost, print));
+        }
+    }
+
+    /// The hash of the head's bytes.
+    pub(crate) fn head_chain(&self) -> u64 {
+        self.window.head.iter().fold(0, |chain, group| self.chain_group(chain, *group))
+    }
+
+    /// The hash of all bytes up to the end of an entry, from that of what comes before it.
+    pub(crate) fn chained(&self, before: u64, entry: &Entry) -> u64 {
+        match entry.what() {
+            What::Hole => before,
+            What::Group(group) => self.chain_group(before, group),
+            What::Stub(stub) => match self.window.stubs.get(&stub).filter(|stub| !stub.is_hidden()) {
+                Some(stub) => link(before, stub.print),
+                None => before,
+            },
+        }
+    }
+
+    fn chain_group(&self, before: u64, group: Number) -> u64 {
+        self.table.members(group).fold(before, |chain, (_, page)| link(chain, page.print))
+    }
+
+    /// Counts a use of a group.
+    pub(crate) fn touch(&mut self, group: Number) {
+        let calls = self.calls;
+        self.table.update(group, |record| {
+            record.uses = record.uses.saturating_add(1);
+            record.used = calls;
+        });
+    }
+
+    fn touch_all(&mut self, pages: &[PageNo]) -> Result<(), PagerError> {
+        let groups: Result<Vec<Number>, _> =
+            pages.iter().map(|page| self.table.page(*page).map(|(_, record)| record.group)).collect();
+        let groups: BTreeSet<Number> = groups?.into_iter().collect();
+        groups.into_iter().for_each(|group| self.touch(group));
+        Ok(())
+    }
+
+    /// The window was shown as far as the trace says: that is what the provider knows now.
+    fn rendered(&mut self, trace: Trace, at: Timestamp) {
+        let entries = trace.entries.min(crate::table::number_of(self.window.order.len()));
+        let mut chain = match self.window.chained.checked_sub(1).and_then(|last| self.window.entry(last)) {
+            Some(last) => last.chain,
+            None => self.head_chain(),
+        };
+        for place in self.window.chained..entries {
+            let Some(entry) = self.window.entry(place).copied() else { break };
+            chain = self.chained(chain, &entry);
+            self.window.order.update(place as usize, |entry| entry.chain = chain);
+        }
+        self.window.chained = self.window.chained.max(entries);
+        self.window.shown = Some(Shown { entries, at_ms: at.0 });
+        (self.window.cut, self.window.head_cut) = (None, false);
+        self.calls = self.calls.saturating_add(1);
+        self.growth.close();
+        let shown = |group: Number| self.group(group).slot <= entries;
+        let (seen, unseen): (Vec<Number>, Vec<Number>) = self.fresh.iter().partition(|group| shown(**group));
+        for group in seen {
+            self.unfix(group, Flags::FRESH);
+        }
+        self.fresh = unseen;
+        for group in std::mem::take(&mut self.recalled) {
+            self.table.update(group, |record| record.flags.set(Flags::RECALLED, false));
+        }
+        self.window.sweep(&mut self.table);
+    }
+
+    /// Clears a flag that may have kept a group in the window.
+    pub(crate) fn unfix(&mut self, group: Number, flag: Flags) {
+        let was = self.table.is_fixed(group);
+        self.table.update(group, |record| record.flags.set(flag, false));
+        if was && !self.table.is_fixed(group) && self.group(group).place() != Place::Out {
+            self.window.load.fixed -= self.table.cost(group);
+        }
+    }
+}
+
+/// One more link of a chain of hashes: a multiplication and a fold (as in wyhash); it marks changes, it withstands no attack.
+fn link(chain: u64, print: u64) -> u64 {
+    let wide = u128::from(chain ^ 0x9E37_79B9_7F4A_7C15) * u128::from(print ^ 0xBF58_476D_1CE4_E5B9);
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
+    let folded = (wide as u64) ^ ((wide >> 64) as u64);
+    folded.wrapping_add(chain.rotate_left(23))
+}
+
+/// A share of 1 in millionths.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1 before")]
+fn millionths(share: f32) -> u32 {
+    (f64::from(share.clamp(0.0, 1.0)) * 1e6).round() as u32
+}

@@ -1,0 +1,246 @@
+//! The order of the window: what is rendered, entry by entry, with its cost and the hash of all bytes up to it.
+//!
+//! `head | frozen | young`: the head is the first system pages, the frozen part survived a compaction, the young part grew
+//! since. Entries that leave become holes, so that nobody's slot changes; holes are swept out when they are the most.
+//! Notes are rendered behind all this and are not in the order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::page::Number;
+use crate::sequence::{Sequence, Weigh};
+use crate::stub::Stub;
+use crate::table::{Table, number_of};
+
+const STUB: u32 = 1 << 31;
+/// Fewer holes than this are never swept.
+const FEW_HOLES: usize = 64;
+
+/// One place in the window.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    what: u32,
+    pub(crate) cost: u32,
+    /// The hash of all bytes up to the end of this entry, where it is known.
+    pub(crate) chain: u64,
+}
+
+/// What an entry holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum What {
+    Hole,
+    Group(Number),
+    Stub(u32),
+}
+
+impl Entry {
+    pub(crate) const fn what(&self) -> What {
+        match self.what {
+            0 => What::Hole,
+            stub if stub & STUB != 0 => What::Stub(stub & !STUB),
+            group => What::Group(group),
+        }
+    }
+}
+
+impl Weigh for Entry {
+    fn weight(&self) -> u64 {
+        u64::from(self.cost)
+    }
+}
+
+/// Tokens in the window, not calibrated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Load {
+    /// All of it.
+    pub(crate) all: u64,
+    /// Stubs alone.
+    pub(crate) stubs: u64,
+    /// What no plan may evict: system pages, pinned and fresh groups.
+    pub(crate) fixed: u64,
+}
+
+/// What the model was last shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    /// Entries in the order then.
+    pub(crate) entries: u32,
+    /// When, in milliseconds since 1970.
+    pub(crate) at_ms: u64,
+}
+
+/// The window.
+#[derive(Clone, Default)]
+pub(crate) struct Window {
+    /// System pages from before the first render, in order.
+    pub(crate) head: Arc<Vec<Number>>,
+    pub(crate) order: Sequence<Entry>,
+    holes: usize,
+    pub(crate) stubs: Arc<BTreeMap<u32, Stub>>,
+    pub(crate) load: Load,
+    /// Entries that were in the window after the last compaction.
+    pub(crate) frozen: u32,
+    /// The last render that was answered.
+    pub(crate) shown: Option<Shown>,
+    /// The first entry that changed since then.
+    pub(crate) cut: Option<u32>,
+    /// The head changed since then.
+    pub(crate) head_cut: bool,
+    /// How many entries have their chain.
+    pub(crate) chained: u32,
+}
+
+impl Window {
+    pub(crate) fn of(
+        head: Vec<Number>,
+        order: Vec<Entry>,
+        stubs: BTreeMap<u32, Stub>,
+        marks: Marks,
+    ) -> Option<Self> {
+        let holes = order.iter().filter(|entry| entry.what() == What::Hole).count();
+        let sane = order.iter().all(|entry| match entry.what() {
+            What::Hole => entry.cost == 0,
+            What::Stub(stub) => stubs.contains_key(&stub),
+            What::Group(_) => true,
+        });
+        let len = order.len();
+        let within = |mark: u32| mark as usize <= len;
+        let fits = within(marks.frozen) && within(marks.chained) && marks.shown.is_none_or(|shown| within(shown.entries));
+        let listed = order.iter().filter(|entry| matches!(entry.what(), What::Stub(_))).count();
+        (sane && fits && listed == stubs.len()).then(|| Self {
+            head: Arc::new(head),
+            order: order.into_iter().collect(),
+            holes,
+            stubs: Arc::new(stubs),
+            load: Load::default(),
+            frozen: marks.frozen,
+            shown: marks.shown,
+            cut: marks.cut,
+            head_cut: marks.head_cut,
+            chained: marks.chained,
+        })
+    }
+
+    pub(crate) const fn marks(&self) -> Marks {
+        Marks {
+            frozen: self.frozen,
+            shown: self.shown,
+            cut: self.cut,
+            head_cut: self.head_cut,
+            chained: self.chained,
+        }
+    }
+
+    /// Puts a group at the end; its slot is in its record from now on.
+    pub(crate) fn push(&mut self, table: &mut Table, group: Number, cost: u64) {
+        self.order.push(Entry { what: group, cost: clamp(cost), chain: 0 });
+        let slot = number_of(self.order.len());
+        table.update(group, |record| record.slot = slot);
+    }
+
+    pub(crate) fn entry(&self, at: u32) -> Option<&Entry> {
+        self.order.get(at as usize)
+    }
+
+    /// Changes what a group's entry costs.
+    pub(crate) fn set_cost(&mut self, at: u32, cost: u64) {
+        self.order.update(at as usize, |entry| entry.cost = clamp(cost));
+    }
+
+    /// Takes an entry out.
+    pub(crate) fn remove(&mut self, at: u32) {
+        let was = self.order.update(at as usize, |entry| {
+            let was = *entry;
+            *entry = Entry { what: 0, cost: 0, chain: 0 };
+            was
+        });
+        let Some(was) = was.filter(|was| was.what() != What::Hole) else { return };
+        if let What::Stub(stub) = was.what() {
+            Arc::make_mut(&mut self.stubs).remove(&stub);
+            self.load.stubs -= u64::from(was.cost);
+            self.load.all -= u64::from(was.cost);
+        }
+        self.holes += 1;
+        self.changed(at);
+    }
+
+    /// Puts a stub where a hole is.
+    pub(crate) fn put_stub(&mut self, at: u32, stub: Stub) {
+        let cost = stub.cost;
+        let id = self.stubs.last_key_value().map_or(0, |(last, _)| last + 1);
+        Arc::make_mut(&mut self.stubs).insert(id, stub);
+        self.order.update(at as usize, |entry| *entry = Entry { what: STUB | id, cost: clamp(cost), chain: 0 });
+        self.holes -= 1;
+        self.load.stubs += cost;
+        self.load.all += cost;
+        self.changed(at);
+    }
+
+    /// Bytes changed at an entry: what comes from there on is not what was shown.
+    pub(crate) fn changed(&mut self, at: u32) {
+        self.cut = Some(self.cut.map_or(at, |cut| cut.min(at)));
+        self.chained = self.chained.min(at);
+    }
+
+    /// The entries of the order that are not holes, with their places.
+    pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = (u32, &Entry)> {
+        let len = self.order.len();
+        (0..number_of(len)).zip(self.order.iter()).filter(|(_, entry)| entry.what != 0)
+    }
+
+    /// The nearest entry before, and the nearest at or after a place, holes left out.
+    pub(crate) fn neighbours(&self, at: u32) -> (Option<u32>, Option<u32>) {
+        let is_entry = |place: &u32| self.entry(*place).is_some_and(|entry| entry.what != 0);
+        let before = (0..at).rev().take(FEW_HOLES).find(is_entry);
+        let after = (at + 1..number_of(self.order.len())).take(FEW_HOLES).find(is_entry);
+        (before, after)
+    }
+
+    /// How many entries are as they were shown.
+    pub(crate) fn kept(&self) -> u32 {
+        match self.shown {
+            Some(shown) if !self.head_cut => self.cut.map_or(shown.entries, |cut| cut.min(shown.entries)),
+            _ => 0,
+        }
+    }
+
+    /// Sweeps holes out when they are more than the rest.
+    pub(crate) fn sweep(&mut self, table: &mut Table) {
+        if self.holes <= FEW_HOLES || self.holes * 2 <= self.order.len() {
+            return;
+        }
+        let before = |mark: u32| number_of(self.order.iter().take(mark as usize).filter(|entry| entry.what != 0).count());
+        let marks = Marks {
+            frozen: before(self.frozen),
+            shown: self.shown.map(|shown| Shown { entries: before(shown.entries), ..shown }),
+            cut: self.cut.map(before),
+            head_cut: self.head_cut,
+            chained: before(self.chained),
+        };
+        self.order = self.order.iter().filter(|entry| entry.what != 0).copied().collect();
+        self.holes = 0;
+        (self.frozen, self.shown, self.cut, self.chained) = (marks.frozen, marks.shown, marks.cut, marks.chained);
+        for (slot, entry) in (1..).zip(self.order.iter()) {
+            if let What::Group(group) = entry.what() {
+                table.update(group, |record| record.slot = slot);
+            }
+        }
+    }
+}
+
+/// The places in the order that matter.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Marks {
+    pub(crate) frozen: u32,
+    pub(crate) shown: Option<Shown>,
+    pub(crate) cut: Option<u32>,
+    pub(crate) head_cut: bool,
+    pub(crate) chained: u32,
+}
+
+/// A cost as it is stored. What does not fit is refused before it gets here.
+pub(crate) fn clamp(cost: u64) -> u32 {
+    u32::try_from(cost).unwrap_or(u32::MAX)
+}
