@@ -16,7 +16,8 @@ use crate::{Applied, PageDraft, PagerError, Swap};
 impl Space {
     pub(crate) fn allocate(&mut self, drafts: &[PageDraft], swap: &dyn Swap) -> Result<Applied, PagerError> {
         let texts = admit(drafts, swap)?;
-        let drawn = Draftsman::new(&self.table, self.counter, self.window.shown.is_some()).draw(drafts, &texts);
+        let drawn =
+            Draftsman::new(&self.table, self.counter, self.window.shown.is_some()).draw(drafts, &texts);
         self.check_room(&drawn)?;
         Ok(Applied { pages: self.insert(drawn, &texts) })
     }
@@ -52,8 +53,7 @@ impl Space {
 
     /// The plain group at the end of the window, if it has not been shown to the end of it yet.
     fn last_group(&self) -> Option<Number> {
-        let (_, entry) = self.window.entries().next_back()?;
-        let What::Group(group) = entry.what() else { return None };
+        let What::Group(group) = self.window.last()?.what() else { return None };
         let record = self.group(group);
         let plain = !record.has(Flags::TOOL) && !record.has(Flags::RETURNED) && !record.has(Flags::FREED);
         let grouped = is_grouped(&self.table.kind(&record));
@@ -88,7 +88,8 @@ impl Space {
 
     /// What the note that would be superseded has in the share of what must stay.
     fn fixed_note(&self, name: &str) -> u64 {
-        let old = self.table.notes.get(name).filter(|old| self.table.is_fixed(**old));
+        let shown = |old: &&Number| self.group(**old).place() == Place::Notes;
+        let old = self.table.notes.get(name).filter(shown).filter(|old| self.table.is_fixed(**old));
         old.map_or(0, |old| self.table.cost(*old))
     }
 
@@ -150,9 +151,11 @@ impl Space {
     /// Makes `note` the note of that name. The one before leaves, pinned or not.
     fn supersede(&mut self, name: String, note: Number) {
         let Some(old) = Arc::make_mut(&mut self.table.notes).insert(name, note) else { return };
-        let cost = self.table.cost(old);
-        self.window.load.all -= cost;
-        self.window.load.fixed -= if self.table.is_fixed(old) { cost } else { 0 };
+        if self.group(old).place() == Place::Notes {
+            let cost = self.table.cost(old);
+            self.window.load.all -= cost;
+            self.window.load.fixed -= if self.table.is_fixed(old) { cost } else { 0 };
+        }
         self.table.update(old, |record| {
             record.flags.set(Flags::PINNED, false);
             record.flags.set(Flags::SUPERSEDED, true);

@@ -37,7 +37,11 @@ mod tests {
     use super::*;
     use kernel_types::Tokens;
 
-    fn check(breakpoints: u32, (len, head, frozen, stable): (usize, usize, usize, usize), expected: &[usize]) {
+    fn check(
+        breakpoints: u32,
+        (len, head, frozen, stable): (usize, usize, usize, usize),
+        expected: &[usize],
+    ) {
         let segments = vec![Segment { id: 0, tokens: Tokens(1), page: None }; len];
         let cache = CacheModel { breakpoints, ..CacheModel::default() };
         assert_eq!(choose(&segments, head, frozen, stable, &cache), expected);

@@ -57,17 +57,13 @@ impl Space {
         self.window.load.fixed -= if self.table.is_fixed(group) { cost } else { 0 };
         let at = match record.place() {
             Place::Window => record.slot.checked_sub(1),
-            Place::Notes => {
-                Arc::make_mut(&mut self.table.notes).retain(|_, note| *note != group);
-                None
-            }
             Place::Head => {
                 Arc::make_mut(&mut self.window.head).retain(|head| *head != group);
                 self.window.head_cut = true;
                 self.window.chained = 0;
                 None
             }
-            Place::Out => None,
+            Place::Notes | Place::Out => None,
         };
         if let Some(at) = at {
             self.window.remove(at);
@@ -139,7 +135,10 @@ impl Space {
         let members: Vec<Number> = self.table.members(group).map(|(number, _)| number).collect();
         let freed = if whole { members.clone() } else { vec![number] };
         if freed.len() == members.len() {
-            self.take_out(group);
+            if self.table.is_resident(self.table.group(record)) {
+                self.take_out(group);
+            }
+            self.forget_note(group);
         } else {
             self.shrink(group, number);
         }
@@ -151,6 +150,12 @@ impl Space {
             Arc::make_mut(&mut self.index).remove(PageNo(u64::from(number)));
         }
         Ok(())
+    }
+
+    fn forget_note(&mut self, group: Number) {
+        if self.table.notes.values().any(|note| *note == group) {
+            Arc::make_mut(&mut self.table.notes).retain(|_, note| *note != group);
+        }
     }
 
     /// Takes one page's part out of its group's load.

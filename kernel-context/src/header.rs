@@ -89,7 +89,9 @@ impl Face<'_> {
         let body = &self.page.body.0;
         match self.page.kind {
             Kind::ToolCall => print("call", &[self.id(), self.name(), header], body),
-            Kind::ToolResult if self.page.has(Flags::ERROR) => print("result", &[self.id(), "error", header], body),
+            Kind::ToolResult if self.page.has(Flags::ERROR) => {
+                print("result", &[self.id(), "error", header], body)
+            }
             Kind::ToolResult => print("result", &[self.id(), "", header], body),
             _ => print(role_name(self.role()), &["", "", header], body),
         }

@@ -21,12 +21,14 @@ pub(crate) struct Position<'a> {
 }
 
 /// A term's occurrences on one page; the page by its slot.
+#[derive(Clone)]
 pub(crate) struct Posting {
     pub(crate) slot: u32,
     pub(crate) count: u32,
 }
 
 /// A page as the index knows it.
+#[derive(Clone)]
 pub(crate) struct Document {
     pub(crate) page: PageNo,
     /// In terms.
@@ -38,6 +40,7 @@ pub(crate) struct Document {
     title: Vec<u32>,
 }
 
+#[derive(Clone)]
 pub(crate) struct File {
     path: BTreeSet<u32>,
     /// Terms of the path and of the title.
@@ -47,7 +50,7 @@ pub(crate) struct File {
 }
 
 /// What is known of one term.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Term {
     /// By slot.
     pub(crate) postings: Vec<Posting>,
@@ -56,6 +59,7 @@ pub(crate) struct Term {
 }
 
 /// An inverted index over the pages of one address space.
+#[derive(Clone)]
 pub(crate) struct Index {
     pub(crate) analyzer: Analyzer,
     dictionary: HashMap<Box<str>, u32>,

@@ -6,7 +6,7 @@
 //! the window reads back byte for byte.
 //!
 //! A pager is a policy: no I/O, no clock, no randomness. Bodies come from a [`Swap`]; state changes only by [`Change`]s, which can be
-//! journaled and replayed. [`BatchPagers`] makes the pagers that ship; your own needs seven methods and
+//! journaled and replayed. [`Policy`] makes the pagers that ship; your own needs seven methods and
 //! `pager_conformance!` (feature `conformance`).
 //!
 //! # Pages of many agents, without a kernel
@@ -33,12 +33,12 @@
 //! # One address space, change by change
 //!
 //! ```
-//! use kernel_context::{BatchPagers, Change, MemorySwap, PageDraft, PagerConfig, PagerError, PagerFactory};
+//! use kernel_context::{Policy, Change, MemorySwap, PageDraft, PagerConfig, PagerError, PagerFactory};
 //! use kernel_types::{CacheModel, Importance, Origin, PageKind, Tokens, hash_bytes};
 //!
 //! # fn main() -> Result<(), PagerError> {
 //! let config = PagerConfig { model: "gpt-4o".into(), window: Tokens(4_000), cache: CacheModel::default() };
-//! let mut pager = BatchPagers::default().make(&config)?;
+//! let mut pager = Policy::default().make(&config)?;
 //! let mut swap = MemorySwap::default();
 //!
 //! // A page of a document, kept out of the window until it is needed.
@@ -70,31 +70,43 @@
 //! ```
 
 mod admit;
-mod batch;
+mod allocate;
 mod bm25;
+mod breakpoints;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod draft;
 mod error;
-mod factory;
+mod evict;
 mod header;
 mod index;
 mod manager;
+mod page;
 mod pager;
+mod plan;
+mod planner;
+mod policy;
 mod rank;
+mod recall;
 mod render;
 mod saved;
+mod sequence;
+mod space;
 mod stub;
 mod swap;
 mod table;
 mod terms;
 mod tokens;
 mod victims;
+mod window;
 
 pub use error::PagerError;
-pub use factory::BatchPagers;
 pub use manager::ContextManager;
-pub use pager::{Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerFactory, Rendered, Swap};
+pub use pager::{
+    Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerFactory, Rendered, Segment, Swap, Trace,
+};
+pub use plan::{Plan, PlanKind};
+pub use policy::Policy;
 pub use rank::{BestLine, Ranked, best_line, rank_texts};
 pub use swap::MemorySwap;
 pub use tokens::{Ratio, TokenCounter};

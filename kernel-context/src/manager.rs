@@ -7,11 +7,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use kernel_types::{CacheModel, Importance, PageContent, PageKind, PageNo, Pid, Recalled, Tokens};
+use kernel_types::{CacheModel, Importance, PageContent, PageKind, PageNo, Pid, Recalled, Timestamp, Tokens};
 
-use crate::{
-    BatchPagers, Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, Rendered,
-};
+use crate::{Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, Policy, Rendered};
 
 /// The context windows of many agents.
 ///
@@ -48,7 +46,7 @@ impl ContextManager {
             window: Tokens(max_context_tokens),
             cache: CacheModel::default(),
         };
-        Self::with(Arc::new(BatchPagers::default()), config)
+        Self::with(Arc::new(Policy::default()), config)
     }
 
     /// Windows of another policy or for another model.
@@ -77,6 +75,7 @@ impl ContextManager {
             pinned: false,
             swapped: false,
             origin: None,
+            size: None,
         };
         let pages = self.apply(agent, &Change::Allocate(vec![draft]))?;
         pages
@@ -117,11 +116,11 @@ impl ContextManager {
     fn apply(&mut self, agent: Pid, change: &Change) -> Result<Vec<PageNo>, PagerError> {
         let (space, swap) = self.space(agent)?;
         let applied = space.apply(change, swap)?;
-        for eviction in space.plan()? {
+        for eviction in space.plan(Timestamp::default())?.changes {
             space.apply(&eviction, swap)?;
         }
         let trace = space.render(swap)?.trace;
-        space.apply(&Change::Rendered(trace), swap)?;
+        space.apply(&Change::Rendered { trace, at: Timestamp::default() }, swap)?;
         Ok(applied.pages)
     }
 

@@ -65,8 +65,12 @@ pub(crate) struct Situation<'a> {
 /// The victims of the compaction with the best rate; none if the window fits and no compaction is better.
 pub(crate) fn choose(situation: &Situation<'_>) -> Vec<Candidate> {
     let scale = Scale::of(situation);
-    let mut ranked: Vec<(f64, usize)> =
-        situation.groups.iter().enumerate().map(|(at, group)| (scale.loss(group) / weight(group), at)).collect();
+    let mut ranked: Vec<(f64, usize)> = situation
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(at, group)| (scale.loss(group) / weight(group), at))
+        .collect();
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let mut best = (f64::INFINITY, 0, 0);
     if situation.load <= situation.window {

@@ -83,7 +83,8 @@ impl Policy {
             Self::BatchFifo { high, low } | Self::Summarise { high, low }
                 if !(0.0 < low && low <= high && high <= 1.0) =>
             {
-                let message = format!("watermarks {low} and {high} are not in the order 0 < low <= high <= 1");
+                let message =
+                    format!("watermarks {low} and {high} are not in the order 0 < low <= high <= 1");
                 Err(PagerError::Invalid(message))
             }
             _ => Ok(()),

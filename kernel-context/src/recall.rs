@@ -1,7 +1,5 @@
 //! Coming back to the window, and staying in it: recall, pin, unpin.
 
-use std::sync::Arc;
-
 use kernel_types::PageNo;
 
 use crate::page::{Flags, Kind, Number, Page, Place};
@@ -69,8 +67,6 @@ impl Space {
     fn come_back(&mut self, group: Number) {
         let record = self.group(group);
         if record.kind == Kind::Note {
-            let name = self.table.label(&record).map(|label| label.name.clone()).unwrap_or_default();
-            Arc::make_mut(&mut self.table.notes).insert(name, group);
             self.table.update(group, |record| record.put(Place::Notes));
             self.window.load.all += self.table.cost(group);
             return;

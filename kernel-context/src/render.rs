@@ -9,7 +9,8 @@ use crate::header::{print, shown};
 use crate::page::{Flags, Kind, Number, Page};
 use crate::pager::{Segment, Trace};
 use crate::space::Space;
-use crate::window::{What, number_of};
+use crate::table::number_of;
+use crate::window::What;
 use crate::{PagerError, Rendered, Swap, breakpoints};
 
 /// Renders a window that fits.
@@ -43,7 +44,7 @@ pub(crate) fn render(space: &Space, swap: &dyn Swap) -> Result<Rendered, PagerEr
     }
     let kept_tokens: u64 = canvas.segments[..stable].iter().map(|segment| segment.tokens.0).sum();
     let marks = breakpoints::choose(&canvas.segments, head, frozen, stable, &space.config.cache);
-    canvas.mark(&marks, !space.table.notes.is_empty());
+    canvas.mark(&marks, space.table.shown_notes().next().is_some());
     notes(space, texts, &mut canvas);
 
     let ratio = space.ratio;
@@ -151,7 +152,7 @@ fn part(space: &Space, number: Number, page: &Page, text: Arc<str>) -> Result<Pa
 
 /// All notes as one last text: the only part of a prompt that may change at any time.
 fn notes(space: &Space, texts: impl Iterator<Item = Arc<str>>, canvas: &mut Canvas) {
-    let pages = space.table.notes.values().flat_map(|group| space.table.members(*group));
+    let pages = space.table.shown_notes().flat_map(|group| space.table.members(group));
     let mut all = String::from("[notes]");
     let mut prints = Vec::new();
     let mut cost = 0;

@@ -68,7 +68,8 @@ pub(crate) fn load(
 ) -> Result<Space, PagerError> {
     let saved: Saved =
         decode(KIND, VERSION, bytes).map_err(|error| PagerError::Corrupt(error.to_string()))?;
-    let contradiction = || PagerError::Corrupt("its pages, groups and window contradict each other".to_owned());
+    let contradiction =
+        || PagerError::Corrupt("its pages, groups and window contradict each other".to_owned());
     let table = Table::of(saved.pages, saved.labels, saved.files, saved.notes).ok_or_else(contradiction)?;
     let window = Window::of(saved.head, saved.order, saved.stubs, saved.marks).ok_or_else(contradiction)?;
     let mut space = Space::new(config.clone(), policy);
@@ -102,12 +103,16 @@ fn is_sound(space: &Space) -> bool {
         }
         What::Hole => true,
     });
-    let groups = || (1..).zip(space.table.pages.iter()).filter(|(number, page): &(Number, &Page)| page.group == *number);
+    let groups = || {
+        (1..).zip(space.table.pages.iter()).filter(|(number, page): &(Number, &Page)| page.group == *number)
+    };
     let count = |place: Place| groups().filter(|(_, page)| page.place() == place).count();
     let in_order = space.window.entries().filter(|(_, entry)| matches!(entry.what(), What::Group(_))).count();
     let head = space.window.head.iter().all(|group| is_group(space, *group, Place::Head));
     let listed = |list: &[Number], flag: Flags| {
-        list.iter().all(|group| space.table.record(*group).is_some_and(|record| record.group == *group && record.has(flag)))
+        list.iter().all(|group| {
+            space.table.record(*group).is_some_and(|record| record.group == *group && record.has(flag))
+        })
     };
     let lists = listed(&space.fresh, Flags::FRESH) && listed(&space.recalled, Flags::RECALLED);
     let strays = groups().all(|(_, page)| page.place() == Place::Window || page.slot == 0);
@@ -120,7 +125,7 @@ fn is_sound(space: &Space) -> bool {
         && sums
         && count(Place::Window) == in_order
         && count(Place::Head) == distinct(&space.window.head)
-        && count(Place::Notes) == distinct(&space.table.notes.values().copied().collect::<Vec<_>>())
+        && count(Place::Notes) == distinct(&space.table.shown_notes().collect::<Vec<_>>())
         && space.fresh.len() == distinct(&space.fresh)
         && space.recalled.len() == distinct(&space.recalled)
         && groups().filter(|(_, page)| page.has(Flags::FRESH)).count() == space.fresh.len()

@@ -213,7 +213,10 @@ mod tests {
             model.push(n % 97);
             if n % 3 == 0 {
                 let at = usize::try_from(n * 7919 % (n + 1)).unwrap();
-                assert_eq!(sequence.update(at, |element| std::mem::replace(element, n % 11)), Some(model[at]));
+                assert_eq!(
+                    sequence.update(at, |element| std::mem::replace(element, n % 11)),
+                    Some(model[at])
+                );
                 model[at] = n % 11;
             }
             if [0, 30, 31, 32, 33, 1022, 1023, 1024, 1025, 32_767, 32_768, 39_999].contains(&n) {

@@ -12,7 +12,7 @@ use crate::page::{Flags, Kind, Number, Page, Place};
 use crate::pager::Trace;
 use crate::policy::Policy;
 use crate::table::Table;
-use crate::window::{Entry, Shown, What, Window};
+use crate::window::{Entry, Load, Shown, What, Window};
 use crate::{
     Applied, Change, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio, Rendered, Swap, TokenCounter,
     render, saved, victims,
@@ -54,7 +54,8 @@ pub(crate) struct Growth {
 impl Growth {
     fn close(&mut self) {
         let seen = std::mem::take(&mut self.since).saturating_mul(RATE_UNIT);
-        self.rate = if self.rate == 0 { seen } else { self.rate - (self.rate >> RATE_SHIFT) + (seen >> RATE_SHIFT) };
+        self.rate =
+            if self.rate == 0 { seen } else { self.rate - (self.rate >> RATE_SHIFT) + (seen >> RATE_SHIFT) };
     }
 
     /// Tokens a call adds, at least 1.
@@ -66,22 +67,9 @@ impl Growth {
 
 impl Pager for Space {
     fn apply(&mut self, change: &Change, swap: &dyn Swap) -> Result<Applied, PagerError> {
-        match change {
-            Change::Allocate(drafts) => return self.allocate(drafts, swap),
-            Change::Extend(drafts) => return self.extend(drafts, swap),
-            Change::Pin(page) => return self.pin(*page),
-            Change::Unpin(page) => self.unpin(*page)?,
-            Change::Free(page) => self.free(*page)?,
-            Change::Recall(pages) => return self.recall(pages),
-            Change::Touch(pages) => self.touch_all(pages)?,
-            Change::Evict(pages) => self.evict(pages, false)?,
-            Change::Compact { evict, .. } => self.evict(evict, true)?,
-            Change::Rendered { trace, at } => self.rendered(*trace, *at),
-            Change::Calibrate { estimated, reported } => {
-                self.ratio = self.ratio.observe(*estimated, *reported);
-            }
-        }
-        Ok(Applied::default())
+        let applied = self.change(change, swap)?;
+        debug_assert!(self.adds_up(), "after {change:?}: {:?}", self.window.load);
+        Ok(applied)
     }
 
     fn read(&self, page: PageNo, swap: &dyn Swap) -> Result<PageContent, PagerError> {
@@ -172,6 +160,31 @@ impl Space {
         }
     }
 
+    fn change(&mut self, change: &Change, swap: &dyn Swap) -> Result<Applied, PagerError> {
+        match change {
+            Change::Allocate(drafts) => return self.allocate(drafts, swap),
+            Change::Extend(drafts) => return self.extend(drafts, swap),
+            Change::Pin(page) => return self.pin(*page),
+            Change::Unpin(page) => self.unpin(*page)?,
+            Change::Free(page) => self.free(*page)?,
+            Change::Recall(pages) => return self.recall(pages),
+            Change::Touch(pages) => self.touch_all(pages)?,
+            Change::Evict(pages) => self.evict(pages, false)?,
+            Change::Compact { evict, .. } => self.evict(evict, true)?,
+            Change::Rendered { trace, at } => self.rendered(*trace, *at),
+            Change::Calibrate { estimated, reported } => {
+                self.ratio = self.ratio.observe(*estimated, *reported);
+            }
+        }
+        Ok(Applied::default())
+    }
+
+    /// Whether the load is what it would be added up from nothing. Not looked at in large windows: it takes long.
+    fn adds_up(&self) -> bool {
+        const SMALL: usize = 256;
+        self.window.order.len() > SMALL || self.window.load == self.load_anew()
+    }
+
     /// Counts all pages anew, as another model's tokenizer does, and indexes them. The bodies must be in memory.
     pub(crate) fn take_in(&mut self, recount: bool, swap: &dyn Swap) -> Result<(), PagerError> {
         let pages: Vec<(Number, Page)> = self.table.live().map(|(number, page)| (number, *page)).collect();
@@ -217,9 +230,13 @@ impl Space {
 
     /// Adds the load up from nothing.
     pub(crate) fn reload(&mut self) {
+        self.window.load = self.load_anew();
+    }
+
+    fn load_anew(&self) -> Load {
         let stubs = self.window.stubs.values().map(|stub| stub.cost).sum();
-        let others = || self.window.head.iter().chain(self.table.notes.values()).copied();
-        let mut load = crate::window::Load { stubs, all: self.window.order.total(), fixed: 0 };
+        let others = || self.window.head.iter().copied().chain(self.table.shown_notes());
+        let mut load = Load { stubs, all: self.window.order.total(), fixed: 0 };
         load.all += others().map(|group| self.table.cost(group)).sum::<u64>();
         let groups = self.window.entries().filter_map(|(_, entry)| match entry.what() {
             What::Group(group) => Some(group),
@@ -227,7 +244,7 @@ impl Space {
         });
         let fixed = groups.chain(others()).filter(|group| self.table.is_fixed(*group));
         load.fixed = fixed.map(|group| self.table.cost(group)).sum();
-        self.window.load = load;
+        load
     }
 
     /// The most counted tokens the window takes.
@@ -256,7 +273,7 @@ impl Space {
             What::Group(group) => Some(group),
             _ => None,
         });
-        let groups = self.window.head.iter().copied().chain(order).chain(self.table.notes.values().copied());
+        let groups = self.window.head.iter().copied().chain(order).chain(self.table.shown_notes());
         groups.flat_map(|group| self.table.members(group).map(|(number, _)| number)).collect()
     }
 

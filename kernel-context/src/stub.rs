@@ -119,14 +119,20 @@ fn joined(ranges: &[(Number, Number)]) -> Vec<(Number, Number)> {
 fn text(table: &Table, ranges: &[(Number, Number)]) -> String {
     let pages: u64 = ranges.iter().map(|(first, last)| u64::from(last - first) + 1).sum();
     let word = if pages == 1 { "page" } else { "pages" };
-    format!("[{word} {} swapped out: {}; recall by number or by words]", listed(ranges), topics(table, ranges).join(", "))
+    format!(
+        "[{word} {} swapped out: {}; recall by number or by words]",
+        listed(ranges),
+        topics(table, ranges).join(", ")
+    )
 }
 
 /// What the first of the pages are about.
 fn topics(table: &Table, ranges: &[(Number, Number)]) -> Vec<String> {
     let mut topics: Vec<String> = Vec::new();
     let pages = ranges.iter().flat_map(|(first, last)| *first..=*last);
-    for page in pages.take(usize::try_from(FEW_PAGES).unwrap_or(usize::MAX)).filter_map(|page| table.record(page)) {
+    for page in
+        pages.take(usize::try_from(FEW_PAGES).unwrap_or(usize::MAX)).filter_map(|page| table.record(page))
+    {
         if topics.len() == MOST_TOPICS {
             break;
         }

@@ -31,7 +31,7 @@ pub(crate) struct Table {
     pub(crate) files: Sequence<File>,
     /// The number of each file.
     numbers: Arc<BTreeMap<File, u32>>,
-    /// The group of the note that counts, by name.
+    /// The newest note of each name, in the window or not.
     pub(crate) notes: Arc<BTreeMap<String, Number>>,
 }
 
@@ -73,7 +73,7 @@ impl Table {
     }
 
     /// The record of the page's group.
-    pub(crate) fn group(&self, page: &Page) -> &Page {
+    pub(crate) fn group<'a>(&'a self, page: &'a Page) -> &'a Page {
         self.record(page.group).unwrap_or(page)
     }
 
@@ -149,6 +149,12 @@ impl Table {
         }
     }
 
+    /// The notes that are in the window, by name.
+    pub(crate) fn shown_notes(&self) -> impl Iterator<Item = Number> {
+        let shown = |note: &Number| self.record(*note).is_some_and(|note| note.place() == Place::Notes);
+        self.notes.values().copied().filter(shown)
+    }
+
     /// The place of a file in the table, from 0, now or once it is added.
     pub(crate) fn file_number(&self, file: &File) -> Option<u32> {
         self.numbers.get(file).copied()
@@ -171,9 +177,11 @@ impl Table {
             let linked = page.next == 0
                 || (page.next > number
                     && self.record(page.next).is_some_and(|next| next.group == page.group));
-            let group = page.group <= number && self.record(page.group).is_some_and(|first| first.group == page.group);
+            let group = page.group <= number
+                && self.record(page.group).is_some_and(|first| first.group == page.group);
             let label = page.label as usize <= self.labels.len();
-            let labelled = !matches!(page.kind, Kind::ToolCall | Kind::ToolResult | Kind::Note) || page.label > 0;
+            let labelled =
+                !matches!(page.kind, Kind::ToolCall | Kind::ToolResult | Kind::Note) || page.label > 0;
             linked && group && label && labelled && page.file as usize <= self.files.len()
         });
         let reached: usize = (1..)
@@ -182,7 +190,8 @@ impl Table {
             .map(|(number, _)| self.links(number))
             .sum();
         let notes = self.notes.values().all(|number| {
-            self.record(*number).is_some_and(|note| note.kind == Kind::Note && note.place() == Place::Notes)
+            let in_place = |place| matches!(place, Place::Notes | Place::Out);
+            self.record(*number).is_some_and(|note| note.kind == Kind::Note && in_place(note.place()))
         });
         pages && notes && reached == self.pages.len()
     }

@@ -65,13 +65,14 @@ pub(crate) struct QueryTerm {
 }
 
 /// Turns texts into terms. Cheap to make, reusable.
+#[derive(Clone)]
 pub(crate) struct Analyzer {
-    stemmer: Stemmer,
+    stemmer: std::sync::Arc<Stemmer>,
 }
 
 impl Analyzer {
     pub(crate) fn new() -> Self {
-        Self { stemmer: Stemmer::create(Algorithm::English) }
+        Self { stemmer: std::sync::Arc::new(Stemmer::create(Algorithm::English)) }
     }
 
     /// Calls `sink` with each term of `text`, in order, repeated ones too.

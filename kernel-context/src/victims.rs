@@ -44,7 +44,8 @@ pub(crate) fn plan(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
     if victims.is_empty() {
         // Stubs alone are too much: a compaction that evicts nothing folds them.
         let kind = if load.all > limit { kind_of(space, 0, cold) } else { PlanKind::None };
-        let changes = if load.all > limit { vec![Change::Compact { kind, evict: Vec::new() }] } else { Vec::new() };
+        let changes =
+            if load.all > limit { vec![Change::Compact { kind, evict: Vec::new() }] } else { Vec::new() };
         return Ok(Plan { kind, changes });
     }
     let first = victims.iter().map(|victim| victim.at).min().unwrap_or_default();
@@ -158,8 +159,9 @@ fn down_to(ranked: &[Candidate], mut rest: u64, target: u64) -> Vec<Candidate> {
 /// provider reported more tokens than were counted).
 fn last_resort(space: &Space, mut excess: u64) -> Result<Vec<Candidate>, PagerError> {
     let fresh = space.fresh.iter().copied();
-    let notes = space.table.notes.values().copied().filter(|note| !space.group(*note).has(Flags::FRESH));
-    let recalled = space.recalled.iter().rev().copied().filter(|group| space.group(*group).place() == Place::Window);
+    let notes = space.table.shown_notes().filter(|note| !space.group(*note).has(Flags::FRESH));
+    let recalled =
+        space.recalled.iter().rev().copied().filter(|group| space.group(*group).place() == Place::Window);
     let mut victims = Vec::new();
     for group in recalled.chain(notes).chain(fresh).filter(|group| !space.table.is_pinned(*group)) {
         if excess == 0 {

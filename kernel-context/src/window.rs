@@ -107,7 +107,9 @@ impl Window {
         });
         let len = order.len();
         let within = |mark: u32| mark as usize <= len;
-        let fits = within(marks.frozen) && within(marks.chained) && marks.shown.is_none_or(|shown| within(shown.entries));
+        let fits = within(marks.frozen)
+            && within(marks.chained)
+            && marks.shown.is_none_or(|shown| within(shown.entries));
         let listed = order.iter().filter(|entry| matches!(entry.what(), What::Stub(_))).count();
         (sane && fits && listed == stubs.len()).then(|| Self {
             head: Arc::new(head),
@@ -171,7 +173,8 @@ impl Window {
         let cost = stub.cost;
         let id = self.stubs.last_key_value().map_or(0, |(last, _)| last + 1);
         Arc::make_mut(&mut self.stubs).insert(id, stub);
-        self.order.update(at as usize, |entry| *entry = Entry { what: STUB | id, cost: clamp(cost), chain: 0 });
+        self.order
+            .update(at as usize, |entry| *entry = Entry { what: STUB | id, cost: clamp(cost), chain: 0 });
         self.holes -= 1;
         self.load.stubs += cost;
         self.load.all += cost;
@@ -185,9 +188,13 @@ impl Window {
     }
 
     /// The entries of the order that are not holes, with their places.
-    pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = (u32, &Entry)> {
-        let len = self.order.len();
-        (0..number_of(len)).zip(self.order.iter()).filter(|(_, entry)| entry.what != 0)
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        (0..).zip(self.order.iter()).filter(|(_, entry)| entry.what != 0)
+    }
+
+    /// The last entry.
+    pub(crate) fn last(&self) -> Option<&Entry> {
+        self.order.iter().rev().find(|entry| entry.what != 0)
     }
 
     /// The nearest entry before, and the nearest at or after a place, holes left out.
@@ -211,7 +218,9 @@ impl Window {
         if self.holes <= FEW_HOLES || self.holes * 2 <= self.order.len() {
             return;
         }
-        let before = |mark: u32| number_of(self.order.iter().take(mark as usize).filter(|entry| entry.what != 0).count());
+        let before = |mark: u32| {
+            number_of(self.order.iter().take(mark as usize).filter(|entry| entry.what != 0).count())
+        };
         let marks = Marks {
             frozen: before(self.frozen),
             shown: self.shown.map(|shown| Shown { entries: before(shown.entries), ..shown }),
@@ -221,7 +230,8 @@ impl Window {
         };
         self.order = self.order.iter().filter(|entry| entry.what != 0).copied().collect();
         self.holes = 0;
-        (self.frozen, self.shown, self.cut, self.chained) = (marks.frozen, marks.shown, marks.cut, marks.chained);
+        (self.frozen, self.shown, self.cut, self.chained) =
+            (marks.frozen, marks.shown, marks.cut, marks.chained);
         for (slot, entry) in (1..).zip(self.order.iter()) {
             if let What::Group(group) = entry.what() {
                 table.update(group, |record| record.slot = slot);

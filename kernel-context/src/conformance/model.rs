@@ -84,7 +84,7 @@ impl<'a> Walk<'a> {
     }
 
     fn step(&mut self) {
-        match self.random.random_range(0..20) {
+        match self.random.random_range(0..22) {
             0..8 => self.allocate(),
             8 | 9 => self.recall(),
             10 => self.evict(),
@@ -93,6 +93,7 @@ impl<'a> Walk<'a> {
             14 => self.free(),
             15 => self.calibrate(),
             16 => self.reads_back(),
+            17 => self.touch(),
             _ => self.show(),
         }
         while self.pages.len() > MOST_PAGES {
@@ -151,6 +152,11 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn touch(&mut self) {
+        let pages: Vec<PageNo> = (0..2).filter_map(|_| self.any()).collect();
+        self.apply(Change::Touch(pages)).expect("a page that is there can be touched");
+    }
+
     fn evict(&mut self) {
         let Some(page) = self.any() else { return };
         let pinned = self.mates(page).iter().any(|mate| self.pages[mate].pinned);
@@ -205,12 +211,12 @@ impl<'a> Walk<'a> {
     }
 
     fn show(&mut self) {
-        let Ok(plan) = self.space.pager.plan() else {
+        let Ok(plan) = self.space.pager.plan(self.space.now) else {
             // Only a recalibration can make the pinned pages too many.
             self.unpin();
             return;
         };
-        for change in plan {
+        for change in plan.changes {
             self.shown = None;
             self.apply(change).expect("a plan can be carried out");
         }
@@ -221,7 +227,9 @@ impl<'a> Walk<'a> {
         self.shown = Some(kept);
         self.fresh.clear();
         self.recalibrated = false;
-        self.apply(Change::Rendered(rendered.trace)).expect("a window was shown");
+        self.space.now.0 += self.random.random_range(0..200_000);
+        let at = self.space.now;
+        self.apply(Change::Rendered { trace: rendered.trace, at }).expect("a window was shown");
     }
 
     fn check(&self, rendered: &Rendered) {

@@ -28,7 +28,8 @@ pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
         random_changes(&mut space, seed, 100);
         let saved = space.saved();
         let loaded = factory.load(&space.config, &saved, &space.swap).expect("a saved state loads");
-        let mut twin = Space { config: space.config.clone(), pager: loaded, swap: space.swap.clone() };
+        let mut twin =
+            Space { config: space.config.clone(), pager: loaded, swap: space.swap.clone(), now: space.now };
         assert_eq!(twin.saved(), saved, "seed {seed}");
         assert_eq!(twin.pager.pages(), space.pager.pages(), "seed {seed}");
         let query = "river stone text";
@@ -88,8 +89,9 @@ pub fn hostile_bytes_are_refused(factory: &dyn PagerFactory) {
             let mut bytes = saved.clone();
             bytes[at] ^= flip;
             if let Ok(pager) = load(&bytes) {
-                let mut odd = Space { config: space.config.clone(), pager, swap: space.swap.clone() };
-                let _ = odd.pager.plan();
+                let mut odd =
+                    Space { config: space.config.clone(), pager, swap: space.swap.clone(), now: space.now };
+                let _ = odd.pager.plan(odd.now);
                 let _ = odd.pager.render(&odd.swap);
                 let _ = odd
                     .try_apply(&Change::Evict(odd.pager.pages().iter().map(|status| status.page).collect()));

@@ -1,7 +1,8 @@
 //! A pager with its bodies, as the laws use it.
 
 use kernel_types::{
-    CacheModel, Importance, JsonText, Message, Origin, PageKind, PageNo, Part, Role, Tokens, hash_bytes,
+    CacheModel, Importance, JsonText, Message, Origin, PageKind, PageNo, Part, Role, Timestamp, Tokens,
+    hash_bytes,
 };
 
 use crate::{Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, Rendered};
@@ -14,6 +15,8 @@ pub struct Space {
     pub pager: Box<dyn Pager>,
     /// The bodies.
     pub swap: MemorySwap,
+    /// What the clock says.
+    pub now: Timestamp,
 }
 
 impl Space {
@@ -29,7 +32,7 @@ impl Space {
         let cache = CacheModel { breakpoints, ..CacheModel::default() };
         let config = PagerConfig { model: "gpt-4o".to_owned(), window: Tokens(window), cache };
         let pager = factory.make(&config).expect("a window above zero makes a pager");
-        Self { config, pager, swap: MemorySwap::default() }
+        Self { config, pager, swap: MemorySwap::default(), now: Timestamp(1_000) }
     }
 
     /// A draft of a page; its body is in memory.
@@ -42,6 +45,7 @@ impl Space {
             pinned: false,
             swapped: false,
             origin: None,
+            size: None,
         }
     }
 
@@ -115,12 +119,12 @@ impl Space {
 
     /// Makes room, renders and takes the window as shown.
     pub fn show(&mut self) -> Rendered {
-        let plan = self.pager.plan().expect("a plan");
-        for change in plan {
+        let plan = self.pager.plan(self.now).expect("a plan");
+        for change in plan.changes {
             self.apply(&change);
         }
         let rendered = self.render();
-        self.apply(&Change::Rendered(rendered.trace.clone()));
+        self.apply(&Change::Rendered { trace: rendered.trace, at: self.now });
         rendered
     }
 

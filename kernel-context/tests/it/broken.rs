@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kernel_context::conformance::LAWS;
 use kernel_context::{
-    Applied, BatchPagers, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Rendered, Swap,
+    Applied, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Policy, Rendered, Swap,
 };
-use kernel_types::{Message, PageContent, PageNo, Part, Recalled, Role, Tokens};
+use kernel_types::{Message, PageContent, PageNo, Part, Recalled, Role, Timestamp, Tokens};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Defect {
@@ -58,7 +58,7 @@ fn broken(law: &str, factory: &dyn PagerFactory) -> bool {
 fn a_seeded_defect_breaks_a_law() {
     for (defect, law) in SEEDED {
         assert!(broken(law, &BrokenPagers(*defect)), "{defect:?} went unnoticed by {law}");
-        assert!(!broken(law, &BatchPagers::default()), "{law} fails without the defect");
+        assert!(!broken(law, &Policy::default()), "{law} fails without the defect");
     }
 }
 
@@ -70,7 +70,7 @@ impl PagerFactory for BrokenPagers {
     fn make(&self, config: &PagerConfig) -> Result<Box<dyn Pager>, PagerError> {
         let factor = if self.0 == Defect::ExceedsTheWindow { 2 } else { 1 };
         let config = PagerConfig { window: Tokens(config.window.0 * factor), ..config.clone() };
-        Ok(Box::new(BrokenPager { defect: self.0, inner: BatchPagers::default().make(&config)? }))
+        Ok(Box::new(BrokenPager { defect: self.0, inner: Policy::default().make(&config)? }))
     }
 
     fn load(
@@ -79,9 +79,8 @@ impl PagerFactory for BrokenPagers {
         saved: &[u8],
         swap: &dyn Swap,
     ) -> Result<Box<dyn Pager>, PagerError> {
-        let inner = BatchPagers::default().load(config, saved, swap)?;
-        let inner =
-            if self.0 == Defect::ForgetsOnLoad { BatchPagers::default().make(config)? } else { inner };
+        let inner = Policy::default().load(config, saved, swap)?;
+        let inner = if self.0 == Defect::ForgetsOnLoad { Policy::default().make(config)? } else { inner };
         Ok(Box::new(BrokenPager { defect: self.0, inner }))
     }
 }
@@ -130,12 +129,12 @@ impl Pager for BrokenPager {
         self.inner.find(query, budget)
     }
 
-    fn plan(&self) -> Result<Vec<Change>, PagerError> {
-        let mut plan = self.inner.plan()?;
-        if self.defect == Defect::PlansPinnedPages && !plan.is_empty() {
+    fn plan(&self, now: Timestamp) -> Result<Plan, PagerError> {
+        let mut plan = self.inner.plan(now)?;
+        if self.defect == Defect::PlansPinnedPages && !plan.changes.is_empty() {
             let pinned =
                 self.inner.pages().into_iter().filter(|status| status.pinned).map(|status| status.page);
-            plan.push(Change::Evict(pinned.collect()));
+            plan.changes.push(Change::Evict(pinned.collect()));
         }
         Ok(plan)
     }
@@ -172,6 +171,10 @@ impl Pager for BrokenPager {
 
     fn pages(&self) -> Vec<PageStatus> {
         self.inner.pages()
+    }
+
+    fn fork(&self) -> Box<dyn Pager> {
+        Box::new(Self { defect: self.defect, inner: self.inner.fork() })
     }
 
     fn save(&self) -> Result<Vec<u8>, PagerError> {

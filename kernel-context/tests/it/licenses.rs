@@ -4,10 +4,10 @@ use std::path::Path;
 
 use kernel_context::conformance::Space;
 use kernel_context::{
-    BatchPagers, Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, TokenCounter, best_line,
+    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, Plan, Policy, TokenCounter, best_line,
     rank_texts,
 };
-use kernel_types::{CacheModel, Importance, Origin, PageKind, Tokens, hash_bytes};
+use kernel_types::{CacheModel, Importance, Origin, PageKind, Timestamp, Tokens, hash_bytes};
 
 const FOLDER: &str = "/usr/share/common-licenses";
 const MODEL: &str = "smollm2-135m";
@@ -122,7 +122,11 @@ fn recalled_pages_fit_the_window() {
     let mut library = Library::import(SPLITS[2]);
     let found = library.pager.find(MAIN.0, BUDGET).iter().map(|hit| hit.page).collect::<Vec<_>>();
     library.pager.apply(&Change::Recall(found.clone()), &library.swap).unwrap();
-    assert_eq!(library.pager.plan(), Ok(Vec::new()), "the budget is within the window");
+    assert_eq!(
+        library.pager.plan(Timestamp::default()),
+        Ok(Plan::default()),
+        "the budget is within the window"
+    );
     let rendered = library.pager.render(&library.swap).unwrap();
     assert_eq!(rendered.resident, found);
     assert!(rendered.tokens <= BUDGET);
@@ -130,7 +134,7 @@ fn recalled_pages_fit_the_window() {
 
 #[test]
 fn chinese_and_code_are_found_by_their_own_words() {
-    let mut space = Space::new(&BatchPagers::default(), 4_000);
+    let mut space = Space::new(&Policy::default(), 4_000);
     space.document("手册/内存.md", "进程的页面按重要性置换，缺页时由内核调入。");
     let scheduler = space.document("手册/调度.md", "调度器给每个进程分配时间片，优先级数字越小越紧急。");
     let code =
@@ -163,7 +167,7 @@ struct Library {
 impl Library {
     fn import(split: (u64, u64)) -> Self {
         let config = PagerConfig { model: MODEL.to_owned(), window: WINDOW, cache: CacheModel::default() };
-        let pager = BatchPagers::default().make(&config).unwrap();
+        let pager = Policy::default().make(&config).unwrap();
         let mut library = Self { pager, swap: MemorySwap::default() };
         let entries = std::fs::read_dir(FOLDER).unwrap().map(Result::unwrap);
         let mut files: Vec<_> =
@@ -187,6 +191,7 @@ impl Library {
                 importance: Importance::default(),
                 pinned: false,
                 swapped: true,
+                size: None,
                 origin: Some(origin),
             });
         }

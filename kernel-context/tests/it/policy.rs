@@ -1,13 +1,14 @@
 //! What the batch policy promises beyond the contract: when it evicts, what it leaves behind, how it looks.
 
 use kernel_context::conformance::Space;
-use kernel_context::{BatchPagers, Change, PageDraft, PagerConfig, PagerError, PagerFactory};
+use kernel_context::{Change, PageDraft, PagerConfig, PagerError, PagerFactory, Policy};
 use kernel_types::{Importance, Message, PageKind, PageNo, Part, Role, Tokens};
 
 const WINDOW: u64 = 2_000;
+const BATCH: Policy = Policy::BatchFifo { high: 0.95, low: 0.75 };
 
 fn space() -> Space {
-    Space::new(&BatchPagers::default(), WINDOW)
+    Space::new(&BATCH, WINDOW)
 }
 
 fn filler(seed: u64) -> String {
@@ -28,7 +29,7 @@ fn evictions_come_in_batches_between_the_watermarks() {
     let mut evictions = 0;
     for seed in 0..400 {
         space.user(&filler(seed));
-        let planned = !space.pager.plan().unwrap().is_empty();
+        let planned = !space.pager.plan(space.now).unwrap().changes.is_empty();
         let rendered = space.show();
         if planned {
             evictions += 1;
@@ -43,7 +44,7 @@ fn evictions_come_in_batches_between_the_watermarks() {
 #[test]
 fn watermarks_out_of_order_are_refused() {
     let config = space().config;
-    let make = |high, low| BatchPagers { high, low }.make(&config).map(|_| ());
+    let make = |high, low| Policy::BatchFifo { high, low }.make(&config).map(|_| ());
     for (high, low) in [(0.5, 0.6), (1.1, 0.5), (0.9, 0.0), (0.9, -1.0), (f64::NAN, 0.5), (0.9, f64::NAN)] {
         assert!(matches!(make(high, low), Err(PagerError::Invalid(_))), "{high} {low}");
     }
@@ -81,7 +82,7 @@ fn old_use_fades() {
 
 #[test]
 fn recalled_pages_yield_before_new_ones_and_the_last_first() {
-    let mut space = Space::new(&BatchPagers::default(), 500);
+    let mut space = Space::new(&BATCH, 500);
     let drafts: Vec<PageDraft> = (0..6)
         .map(|seed| PageDraft {
             swapped: true,
@@ -135,7 +136,7 @@ fn pages_never_shown_leave_no_stub() {
 
 #[test]
 fn stubs_stay_within_their_share() {
-    let mut space = Space::new(&BatchPagers::default(), 400);
+    let mut space = Space::new(&BATCH, 400);
     let pages: Vec<PageNo> =
         (0..12).map(|seed| space.document(&format!("file-{seed}.md"), "short")).collect();
     let odd: Vec<PageNo> = pages.iter().copied().filter(|page| page.0 % 2 == 1).collect();
@@ -232,7 +233,7 @@ fn documents_of_one_change_come_and_go_alone() {
 
 #[test]
 fn an_allocation_that_cannot_be_shown_with_what_is_new_is_refused() {
-    let mut space = Space::new(&BatchPagers::default(), 300);
+    let mut space = Space::new(&BATCH, 300);
     space.user(&"calm sea ".repeat(80));
     let before = space.saved();
     let more = space.draft(PageKind::User, &"calm sea ".repeat(80));
@@ -248,7 +249,7 @@ fn an_allocation_that_cannot_be_shown_with_what_is_new_is_refused() {
 
 #[test]
 fn notes_leave_only_when_nothing_else_helps() {
-    let mut space = Space::new(&BatchPagers::default(), 300);
+    let mut space = Space::new(&BATCH, 300);
     let draft = space.draft(PageKind::Note { name: "plan".into() }, "first this, then that");
     let note = space.allocate(vec![draft])[0];
     for seed in 0..20 {
@@ -272,10 +273,10 @@ fn another_model_counts_anew() {
     let saved = space.saved();
     let before = space.pager.read(page, &space.swap).unwrap().tokens;
     let other = PagerConfig { model: "gpt-4".to_owned(), ..space.config.clone() };
-    let pager = BatchPagers::default().load(&other, &saved, &space.swap).unwrap();
+    let pager = BATCH.load(&other, &saved, &space.swap).unwrap();
     let after = pager.read(page, &space.swap).unwrap().tokens;
     assert_ne!(before, after, "another vocabulary, and no calibration of the old model");
-    let mut fresh = Space { config: other, pager, swap: space.swap.clone() };
+    let mut fresh = Space { config: other, pager, swap: space.swap.clone(), now: space.now };
     let rendered = fresh.show();
     assert!(rendered.tokens >= after && rendered.raw_tokens == rendered.tokens, "gpt-4's own vocabulary");
 }
