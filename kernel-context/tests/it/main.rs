@@ -9,7 +9,9 @@ mod broken;
 mod licenses;
 mod manager;
 mod policy;
+mod prefix_cache;
 mod walks;
+mod workload;
 
 use std::sync::Arc;
 
