@@ -4,6 +4,9 @@
 //! page is counted once in its life whatever the ratio becomes. Ratios are whole thousandths: the same reports give
 //! the same ratio everywhere.
 
+mod memo;
+mod pieces;
+
 use bpe_openai::{Tokenizer, cl100k_base, o200k_base};
 use kernel_types::Tokens;
 
@@ -78,7 +81,7 @@ impl TokenCounter {
     /// Tokens of `text` in the family's vocabulary, before calibration.
     #[must_use]
     pub fn count(&self, text: &str) -> u64 {
-        self.vocabulary.tokenizer().count(text) as u64
+        memo::count(self.vocabulary, text)
     }
 
     /// The ratio to begin with.

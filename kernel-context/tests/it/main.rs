@@ -10,6 +10,7 @@ mod licenses;
 mod manager;
 mod policy;
 mod prefix_cache;
+mod tokens;
 mod walks;
 mod workload;
 
