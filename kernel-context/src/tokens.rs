@@ -1,8 +1,8 @@
 //! Token counts: a public vocabulary by model family, and a ratio that the provider's reports correct.
 //!
 //! Counts are kept raw (what the vocabulary says) and calibrated only when they are compared with a window, so that a
-//! page is counted once in its life whatever the ratio becomes. Ratios are whole thousandths: the same reports give
-//! the same ratio everywhere.
+//! page is counted once in its life whatever the ratio becomes. Counting remembers words, for speed alone: a count is
+//! always the vocabulary's. Ratios are whole thousandths: the same reports give the same ratio everywhere.
 
 mod memo;
 mod pieces;

@@ -14,15 +14,15 @@
 //!   each breakpoint, "counting the breakpoint itself as the first". The longest entry found by any breakpoint is read.
 //! - What lies between that entry and the last breakpoint is written, the rest is plain input.
 //! - "The cache is refreshed for no additional cost each time the cached content is used": the entry that was read and
-//!   those at the breakpoints live for another `ttl_s`, "measured from the start of the request".
+//!   those at the breakpoints live for another `ttl_s`, measured from the start of the request.
 //! - A request has at most `breakpoints` of them; of more, the last ones count (GPT-5.6: "up to the latest four").
 //!
 //! # Implicit caches
 //!
 //! Everything else. Each prefix of an earlier request can be read, in lengths of `min_prefix` and whole steps from there
-//! (OpenAI before GPT-5.6: "the longest prefix that has been previously computed, starting at 1,024 tokens and increasing
-//! in 128-token increments"; vLLM: whole blocks; llama.cpp: any length). What a later request could read and this one did
-//! not is written, which most providers price like plain input.
+//! (OpenAI before GPT-5.6: "the longest prefix of a prompt that has been previously computed, starting at 1,024 tokens
+//! and increasing in 128-token increments"; vLLM: whole blocks; llama.cpp: any length). What a later request could read
+//! and this one did not is written, which most providers price like plain input.
 //!
 //! # Both
 //!
