@@ -84,6 +84,8 @@ mod pager;
 mod rank;
 mod render;
 mod saved;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod stub;
 mod swap;
 mod table;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{MicroUsd, TokenUsage, Tokens};
+use crate::{CacheModel, MicroUsd, TokenUsage, Tokens};
 
 /// Why a catalogue does not load.
 #[derive(Debug, Error)]
@@ -51,19 +51,6 @@ impl Pricing {
     }
 }
 
-/// How a provider caches prompt prefixes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct CacheModel {
-    /// Prefixes shorter than this are not cached.
-    pub min_prefix: Tokens,
-    /// Cached lengths are multiples of this.
-    pub step: Tokens,
-    /// Seconds after the last use that a prefix stays cached.
-    pub ttl_s: u64,
-    /// How many explicit breakpoints a request may have; 0 if caching is implicit.
-    pub breakpoints: u32,
-}
-
 /// A model: what it can take and what it costs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ModelInfo {
@@ -77,14 +64,15 @@ pub struct ModelInfo {
     pub native_tools: bool,
     /// Prices; `None` if unknown, then a cost budget refuses it.
     pub pricing: Option<Pricing>,
-    /// Its prefix cache.
+    /// Its prefix cache, with the relative prices of `pricing` where it has any.
     pub cache: CacheModel,
 }
 
-/// The models known by name.
+/// The models and the kinds of prefix cache known by name.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     models: BTreeMap<String, ModelInfo>,
+    caches: BTreeMap<String, CacheModel>,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +108,7 @@ impl Catalogue {
         let file: File = toml::from_str(text)?;
         let models = file.model.into_iter().map(|(name, entry)| {
             let cache = file.cache.get(&entry.cache).copied().unwrap_or_default();
+            let cache = entry.pricing.map_or(cache, |pricing| cache.priced(&pricing));
             let info = ModelInfo {
                 name: name.clone(),
                 window: entry.window,
@@ -130,7 +119,7 @@ impl Catalogue {
             };
             (name, info)
         });
-        Ok(Self { models: models.collect() })
+        Ok(Self { models: models.collect(), caches: file.cache })
     }
 
     /// The model of that name, or of its longest known prefix (`claude-sonnet-4-5-20250929` is `claude-sonnet-4-5`).
@@ -148,5 +137,16 @@ impl Catalogue {
     /// All models, by name.
     pub fn models(&self) -> impl Iterator<Item = &ModelInfo> {
         self.models.values()
+    }
+
+    /// The kind of prefix cache of that name (`anthropic-5m`), with its provider's usual prices.
+    #[must_use]
+    pub fn cache(&self, name: &str) -> Option<&CacheModel> {
+        self.caches.get(name)
+    }
+
+    /// All kinds of prefix cache, by name.
+    pub fn caches(&self) -> impl Iterator<Item = (&str, &CacheModel)> {
+        self.caches.iter().map(|(name, cache)| (name.as_str(), cache))
     }
 }

@@ -14,6 +14,7 @@
 //! ```
 
 mod answer;
+mod cache;
 mod capability;
 mod catalogue;
 mod codec;
@@ -33,8 +34,9 @@ mod table;
 mod tool;
 
 pub use answer::{Answer, CallResult, Inference, Recalled, Reply};
+pub use cache::CacheModel;
 pub use capability::{Capabilities, Effect, ToolGrant};
-pub use catalogue::{CacheModel, Catalogue, CatalogueError, ModelInfo, Pricing};
+pub use catalogue::{Catalogue, CatalogueError, ModelInfo, Pricing};
 pub use codec::{CodecError, decode, encode};
 pub use error::{Blame, ErrorKind, Retry, SysError};
 pub use event::{Decision, Event, EventKind, PageView, Reservation};

@@ -9,7 +9,10 @@ mod broken;
 mod licenses;
 mod manager;
 mod policy;
+mod prefix_cache;
+mod tokens;
 mod walks;
+mod workload;
 
 use std::sync::Arc;
 

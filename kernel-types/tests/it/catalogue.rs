@@ -48,6 +48,7 @@ fn the_shipped_models_load_and_make_sense() {
         let name = &model.name;
         assert!(model.max_output <= model.window, "{name}: more output than window");
         assert_ne!(model.cache, CacheModel::default(), "{name}: its cache is not defined");
+        assert!(model.cache.read <= model.cache.write, "{name}: reading the cache is dearer than writing it");
         let Some(pricing) = model.pricing else { continue };
         assert!(
             pricing.cache_read <= pricing.input,

@@ -1,5 +1,6 @@
 //! Integration tests of the plain data: what it survives, what it refuses, and which crate may depend on which.
 
+mod cache;
 mod catalogue;
 mod codec;
 mod edges;
