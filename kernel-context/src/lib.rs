@@ -71,23 +71,20 @@
 
 mod admit;
 mod batch;
-mod bm25;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod draft;
 mod error;
 mod factory;
 mod header;
-mod index;
 mod manager;
 mod pager;
-mod rank;
 mod render;
+pub mod retrieval;
 mod saved;
 mod stub;
 mod swap;
 mod table;
-mod terms;
 mod tokens;
 mod victims;
 
@@ -95,6 +92,6 @@ pub use error::PagerError;
 pub use factory::BatchPagers;
 pub use manager::ContextManager;
 pub use pager::{Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerFactory, Rendered, Swap};
-pub use rank::{BestLine, Ranked, best_line, rank_texts};
+pub use retrieval::{BestLine, Ranked, best_line, rank_texts};
 pub use swap::MemorySwap;
 pub use tokens::{Ratio, TokenCounter};

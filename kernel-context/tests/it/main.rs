@@ -9,6 +9,7 @@ mod broken;
 mod licenses;
 mod manager;
 mod policy;
+mod retrieval;
 mod walks;
 
 use std::sync::Arc;

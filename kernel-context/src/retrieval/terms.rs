@@ -7,7 +7,9 @@
 use std::borrow::Cow;
 
 use rust_stemmers::{Algorithm, Stemmer};
-use unicode_segmentation::UnicodeSegmentation;
+
+use super::term::{Term, with_memo};
+use super::words::{Piece, pieces};
 
 /// Words that say nothing about a text. A query of nothing else keeps them.
 const STOP_WORDS: &[&str] = &[
@@ -76,15 +78,20 @@ impl Analyzer {
 
     /// Calls `sink` with each term of `text`, in order, repeated ones too.
     pub(crate) fn each(&self, text: &str, mut sink: impl FnMut(&str)) {
-        for (run, cjk) in runs(text) {
-            if cjk {
-                bigrams(run, &mut sink);
-            } else {
-                for word in run.unicode_words() {
-                    self.word(word, &mut sink);
-                }
-            }
-        }
+        pieces(text, |piece| match piece {
+            Piece::Word(word) => self.word(word, &mut sink),
+            Piece::Pair(pair) => sink(pair),
+        });
+    }
+
+    /// Appends the terms of `text` to `out`, in order, repeated ones too.
+    pub(super) fn terms(&self, text: &str, out: &mut Vec<Term>) {
+        with_memo(|memo| {
+            pieces(text, |piece| match piece {
+                Piece::Word(word) => memo.term(word, out, |word, sink| self.word(word, sink)),
+                Piece::Pair(pair) => out.push(Term::new(pair)),
+            });
+        });
     }
 
     /// The distinct terms of a query, in order, stop words left out unless there is nothing else.
@@ -105,7 +112,7 @@ impl Analyzer {
         terms
     }
 
-    fn word(&self, word: &str, sink: &mut impl FnMut(&str)) {
+    fn word(&self, word: &str, sink: &mut (impl FnMut(&str) + ?Sized)) {
         let version =
             word.strip_prefix(['v', 'V']).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         let word = version.unwrap_or(word);
@@ -118,7 +125,7 @@ impl Analyzer {
         self.single(word, sink);
     }
 
-    fn single(&self, word: &str, sink: &mut impl FnMut(&str)) {
+    fn single(&self, word: &str, sink: &mut (impl FnMut(&str) + ?Sized)) {
         let lower = lower(word);
         if lower.starts_with(|c: char| c.is_ascii_digit()) {
             return sink(lower.strip_suffix(".0").unwrap_or(&lower));
@@ -197,41 +204,6 @@ fn parts(word: &str) -> Vec<&str> {
     }
     parts.retain(|part| !part.is_empty());
     parts
-}
-
-/// Splits text where its script changes between CJK and everything else.
-fn runs(text: &str) -> impl Iterator<Item = (&str, bool)> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let cjk = is_cjk(rest.chars().next()?);
-        let end = if cjk {
-            rest.find(|c| !is_cjk(c))
-        } else if rest.is_ascii() {
-            None
-        } else {
-            rest.find(is_cjk)
-        };
-        let (run, after) = rest.split_at(end.unwrap_or(rest.len()));
-        rest = after;
-        Some((run, cjk))
-    })
-}
-
-/// Han, Kana and Hangul.
-fn is_cjk(c: char) -> bool {
-    matches!(c, '\u{3041}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7AF}'
-        | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{323AF}')
-}
-
-/// Each pair of neighbouring characters; a lone one by itself.
-fn bigrams(run: &str, sink: &mut impl FnMut(&str)) {
-    let starts: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).collect();
-    if starts.len() == 2 {
-        return sink(run);
-    }
-    for pair in starts.windows(3) {
-        sink(&run[pair[0]..pair[2]]);
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,82 @@
+//! Terms as numbers: what postings are looked up by.
+//!
+//! A term is known by 64 bits of its hash (XXH3, whose output is fixed by its specification). So segments need no
+//! dictionary of texts, clones share nothing that changes, and comparing terms is comparing numbers. Of a million distinct
+//! terms, two fall together with a chance of one in forty million; the pages of one would then be found by the other.
+
+use std::cell::RefCell;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Words remembered by each thread: 16 bytes each. English text repeats nearly all of its words within so many.
+const REMEMBERED: usize = 1 << 13;
+
+/// A term of one field.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Term(u64);
+
+/// Where a term stands: the same word in two fields is two terms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Field {
+    /// In the first lines of a document.
+    Title,
+    /// Among what is known about a page: who speaks, in which session.
+    About,
+    /// In its date.
+    Date,
+}
+
+impl Term {
+    /// A term of the text, as the analyzer gives it.
+    pub(super) fn new(text: &str) -> Self {
+        Self(xxh3_64(text.as_bytes()))
+    }
+
+    /// The same word in another field than the text.
+    pub(super) const fn within(self, field: Field) -> Self {
+        let mark = match field {
+            Field::Title => 0x9E37_79B9_7F4A_7C15,
+            Field::About => 0xC2B2_AE3D_27D4_EB4F,
+            Field::Date => 0x1656_67B1_9E37_79F9,
+        };
+        Self(self.0 ^ mark)
+    }
+}
+
+thread_local! {
+    static MEMO: RefCell<Memo> = const { RefCell::new(Memo { slots: Vec::new() }) };
+}
+
+/// Calls `work` with this thread's memory of words. It changes how fast terms are found, never which.
+pub(super) fn with_memo<T>(work: impl FnOnce(&mut Memo) -> T) -> T {
+    MEMO.with_borrow_mut(|memo| {
+        memo.slots.resize(REMEMBERED, (0, Term(0)));
+        work(memo)
+    })
+}
+
+/// The terms of words met before, by the hash of the word as it is written.
+pub(super) struct Memo {
+    slots: Vec<(u64, Term)>,
+}
+
+impl Memo {
+    /// The term of `word`, if it has exactly one; `find` calls what it is given with each.
+    pub(super) fn term(
+        &mut self,
+        word: &str,
+        out: &mut Vec<Term>,
+        find: impl FnOnce(&str, &mut dyn FnMut(&str)),
+    ) {
+        let hash = xxh3_64(word.as_bytes());
+        let slot = &mut self.slots[hash as usize % REMEMBERED];
+        if slot.0 == hash {
+            return out.push(slot.1);
+        }
+        let before = out.len();
+        find(word, &mut |term| out.push(Term::new(term)));
+        if let [only] = out[before..] {
+            *slot = (hash, only);
+        }
+    }
+}

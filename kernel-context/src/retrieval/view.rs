@@ -1,0 +1,121 @@
+//! An index as one query sees it: every page by its slot, whatever segment it is in.
+
+use super::index::Index;
+use super::part::Part;
+use super::segment::{Leaf, Postings};
+use super::term::Term;
+
+/// How many pages to look at for a neighbour: others may stand in between.
+const REACH: usize = 64;
+
+/// All pages in their order. A page's slot is its place in it, removed pages counted.
+pub(super) struct View<'a> {
+    parts: &'a [Part],
+    /// The slot of each part's first page.
+    bases: Vec<usize>,
+    pub(super) slots: usize,
+}
+
+/// The pages that hold a term.
+pub(super) struct Lists<'a> {
+    /// By part.
+    lists: Vec<(usize, Postings<'a>)>,
+    /// How many pages, removed ones left out.
+    pub(super) live: usize,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(index: &'a Index) -> Self {
+        let mut slots = 0;
+        let base = |part: &Part| {
+            let base = slots;
+            slots += part.segment.leaves.len();
+            base
+        };
+        let bases = index.parts.iter().map(base).collect();
+        Self { parts: &index.parts, bases, slots }
+    }
+
+    /// The pages that hold `term`.
+    pub(super) fn lists(&self, term: Term) -> Lists<'a> {
+        let parts = self.parts.iter().enumerate();
+        let lists: Vec<(usize, Postings<'a>)> =
+            parts.filter_map(|(at, part)| Some((at, part.segment.postings(term)?))).collect();
+        let live = |(at, postings): &(usize, Postings<'_>)| {
+            let part = &self.parts[*at];
+            if part.is_whole() {
+                return postings.places.len();
+            }
+            postings.places.iter().filter(|place| part.is_live(usize::from(**place))).count()
+        };
+        Lists { live: lists.iter().map(live).sum(), lists }
+    }
+
+    /// Calls `sink` with the slot of each page that holds the term, the page, and how often the term is on it.
+    pub(super) fn each(&self, lists: &Lists<'_>, mut sink: impl FnMut(usize, &Leaf, u8)) {
+        for (at, postings) in &lists.lists {
+            let (part, base) = (&self.parts[*at], self.bases[*at]);
+            let leaves = &part.segment.leaves;
+            let whole = part.is_whole();
+            for (place, count) in postings.iter() {
+                if whole || part.is_live(place) {
+                    sink(base + place, &leaves[place], count);
+                }
+            }
+        }
+    }
+
+    /// How often the term is on a page.
+    pub(super) fn count(&self, lists: &Lists<'_>, slot: usize) -> u8 {
+        let (part, place) = self.locate(slot);
+        let found = lists.lists.binary_search_by_key(&part, |(at, _)| *at).ok();
+        found.map_or(0, |at| lists.lists[at].1.count(place))
+    }
+
+    pub(super) fn leaf(&self, slot: usize) -> &'a Leaf {
+        let (part, place) = self.locate(slot);
+        &self.parts[part].segment.leaves[place]
+    }
+
+    pub(super) fn parts(&self) -> impl Iterator<Item = (usize, &'a Part)> {
+        self.bases.iter().copied().zip(self.parts)
+    }
+
+    fn locate(&self, slot: usize) -> (usize, usize) {
+        let part = self.bases.partition_point(|base| *base <= slot) - 1;
+        (part, slot - self.bases[part])
+    }
+
+    /// The slots of the nearest pages of the same origin before a page, nearest first.
+    pub(super) fn before(&self, slot: usize) -> impl Iterator<Item = usize> {
+        let (part, place) = self.locate(slot);
+        let origin = self.parts[part].segment.leaves[place].origin;
+        let here = (0..place).rev().map(move |place| (part, place));
+        let earlier = (0..part).rev().flat_map(|part| {
+            (0..self.parts[part].segment.leaves.len()).rev().map(move |place| (part, place))
+        });
+        self.of_origin(origin, here.chain(earlier))
+    }
+
+    /// Likewise after it.
+    pub(super) fn after(&self, slot: usize) -> impl Iterator<Item = usize> {
+        let (part, place) = self.locate(slot);
+        let leaves = &self.parts[part].segment.leaves;
+        let here = (place + 1..leaves.len()).map(move |place| (part, place));
+        let later = (part + 1..self.parts.len()).flat_map(|part| {
+            (0..self.parts[part].segment.leaves.len()).map(move |place| (part, place))
+        });
+        self.of_origin(leaves[place].origin, here.chain(later))
+    }
+
+    fn of_origin(
+        &self,
+        origin: u32,
+        places: impl Iterator<Item = (usize, usize)>,
+    ) -> impl Iterator<Item = usize> {
+        let live = places.filter(|(part, place)| self.parts[*part].is_live(*place));
+        live.take(if origin == Leaf::ALONE { 0 } else { REACH })
+            .filter(move |(part, place)| self.parts[*part].segment.leaves[*place].origin == origin)
+            .map(|(part, place)| self.bases[part] + place)
+    }
+}
