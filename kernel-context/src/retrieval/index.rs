@@ -141,6 +141,7 @@ impl Index {
         let mut terms = Vec::with_capacity(page.text.len() / 4);
         analyzer.terms(page.text, &mut terms);
         let length = u32::try_from(terms.len()).unwrap_or(u32::MAX);
+        if terms.iter().any(|t| t.is_number()) { terms.push(Term::NUMBER); }
         if page.source.is_some_and(|source| source.top) {
             title(&analyzer, page.text, &mut terms);
         }

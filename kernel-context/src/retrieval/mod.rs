@@ -5,6 +5,7 @@ mod embedding;
 mod files;
 mod fuse;
 mod index;
+mod irregular;
 mod lines;
 mod part;
 mod query;

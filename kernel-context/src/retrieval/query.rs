@@ -32,6 +32,7 @@ pub struct Hit {
 pub(super) struct Question {
     pub(super) words: Vec<Word>,
     /// Terms of dates, each with its worth from 0 to 1.
+    pub(super) number: bool,
     pub(super) dates: Vec<(Term, f32)>,
 }
 
@@ -54,7 +55,8 @@ impl Question {
                 None => dates.push((term, worth)),
             }
         }
-        Self { words, dates }
+        let lower = text.to_lowercase(); let number = ["how many", "how much", "how long", "how old", "how often", "how soon", "what time", "what year", "which year", "percent", "how far", "what number", "what price","what sum"].iter().any(|p| lower.contains(p));
+        Self { words, dates, number }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::files::Files;
 use super::index::Index;
 use super::query::{Hit, Query, Question};
-use super::term::Field;
+use super::term::{Field, Term};
 use super::view::{Lists, View};
 use super::top;
 
@@ -14,13 +14,13 @@ pub struct Weights {
     pub k1: f32, pub b: f32, pub file_lift: f32, pub body_evidence: f32,
     pub near: f32, pub far: f32, pub third: f32, pub fourth: f32, pub file_near: f32, pub file_far: f32,
     pub name_worth: f32, pub about_lift: f32, pub about_add: f32, pub date: f32, pub session_lift: f32,
-    pub vector: f32, pub rrf: f32, pub prf: f32,
+    pub vector: f32, pub rrf: f32, pub prf: f32, pub x1: f32, pub x2: f32, pub x3: f32, pub x4: f32, pub x5: f32, pub x6: f32,
 }
 impl Weights {
     /// Dev.
     pub const START: Self = Self {
         k1: 1.2, b: 0.5, file_lift: 2.0, body_evidence: 0.5, near: 0.4, far: 0.2, third: 0.0, fourth: 0.0, file_near: 0.15, file_far: 0.0,
-        name_worth: 0.3, about_lift: 0.3, about_add: 0.3, date: 1.0, session_lift: 0.0, vector: 1.0, rrf: 60.0, prf: 0.0,
+        name_worth: 0.3, about_lift: 0.3, about_add: 0.3, date: 1.0, session_lift: 0.0, vector: 1.0, rrf: 60.0, prf: 0.0, x1: 0.0, x2: 0.0, x3: 0.0, x4: 0.0, x5: 0.0, x6: 0.0,
     };
 }
 thread_local! { pub(super) static WEIGHTS: std::cell::Cell<Weights> = const { std::cell::Cell::new(Weights::START) }; }
@@ -46,7 +46,7 @@ pub(super) struct Clue<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind { Text, About, Date }
+pub(super) enum Kind { Text, About, Date, Number }
 
 impl Index {
     /// The pages that fit best, best first; equals by number.
@@ -91,6 +91,7 @@ impl<'a> Search<'a> {
         for (term, worth) in &question.dates {
             all.push((*term, clue(Kind::Date, view.lists(*term), *worth, false)));
         }
+        if question.number { all.push((Term::NUMBER, clue(Kind::Number, view.lists(Term::NUMBER), 1.0, false))); }
         all.retain(|(_, clue)| clue.lists.live > 0 || !clue.named.is_empty());
         all.sort_by_key(|(term, clue)| (clue.lists.live, *term, clue.kind));
         let all: Vec<Clue<'a>> = all.into_iter().map(|(_, clue)| clue).collect();
@@ -107,11 +108,28 @@ impl<'a> Search<'a> {
             self.view.each(&clue.lists, |slot, leaf, count| scores[slot] += self.worth(clue, leaf, count));
         }
         let mut candidates = self.candidates(&scores, limit);
+        let near = [self.w.near, self.w.far, self.w.third, self.w.fourth, self.w.x2, self.w.x2 * self.w.x3, self.w.x2 * self.w.x3* self.w.x3,self.w.x2 * self.w.x3* self.w.x3 * self.w.x3];
+        let file_near = [self.w.file_near, self.w.file_far];
+        if self.w.x1 > 0.0 {
+            let mut total = vec![0.0_f32; self.view.slots];
+            for clue in self.all.iter() {
+                let mut val = vec![0.0_f32; self.view.slots];
+                self.view.each(&clue.lists, |slot, leaf, count| val[slot] = self.worth(clue, leaf, count));
+                for slot in &candidates {
+                    let side = |slots: &mut dyn Iterator<Item = usize>| slots.zip(near).map(|(slot, worth)| worth * val[slot]).fold(0.0_f32, f32::max);
+                    let sum = |slots: &mut dyn Iterator<Item = usize>| slots.zip(near).map(|(slot, worth)| worth * val[slot]).sum::<f32>();
+                    let (own, add) = if clue.kind == Kind::Text { (side(&mut self.view.before(*slot)).max(side(&mut self.view.after(*slot))).max(val[*slot]), self.w.prf * (sum(&mut self.view.before(*slot)) + sum(&mut self.view.after(*slot)))) } else { (val[*slot], 0.0) };
+                    total[*slot] += own + add;
+                }
+            }
+            let hits = candidates.drain(..).map(|slot| Hit { page: self.view.leaf(slot).page, score: self.own(slot, total[slot]) });
+            let mut hits: Vec<Hit> = hits.filter(|hit| hit.score > 0.0).collect();
+            hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.page.cmp(&b.page)));
+            return hits;
+        }
         for slot in &candidates {
             scores[*slot] = self.own(*slot, scores[*slot]);
         }
-        let near = [self.w.near, self.w.far, self.w.third, self.w.fourth];
-        let file_near = [self.w.file_near, self.w.file_far];
         let hits = candidates.drain(..).map(|slot| {
             let leaf = self.view.leaf(slot);
             let worths: &[f32] = if self.files.is_file(leaf.origin) { &file_near } else { &near };
@@ -132,8 +150,8 @@ impl<'a> Search<'a> {
         let best = top::best(lifted, (4 * limit).max(LEAST_CANDIDATES));
         let mut all = best.clone();
         for slot in best {
-            all.extend(self.view.before(slot).take(4));
-            all.extend(self.view.after(slot).take(4));
+            all.extend(self.view.before(slot).take(8));
+            all.extend(self.view.after(slot).take(8));
         }
         all.sort_unstable();
         all.dedup();
@@ -161,12 +179,13 @@ impl<'a> Search<'a> {
         match clue.kind {
             Kind::About => self.w.about_add * clue.rarity,
             Kind::Date => self.w.date * clue.rarity * clue.worth,
+            Kind::Number => self.w.x4,
             Kind::Text => {
                 let count = f32::from(count);
                 let length = leaf.length as f32 / self.average;
                 let weight = count * (self.w.k1 + 1.0) / (count + self.w.k1 * (1.0 - self.w.b + self.w.b * length));
                 let names = clue.scope || clue.named.binary_search(&leaf.origin).is_ok();
-                clue.rarity * weight * if names { self.w.name_worth } else { 1.0 }
+                clue.rarity.powf(1.0 + self.w.x5) * weight * if names { self.w.name_worth } else { 1.0 }
             }
         }
     }

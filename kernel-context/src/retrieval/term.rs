@@ -29,15 +29,19 @@ pub(super) enum Field {
 impl Term {
     /// A term of the text, as the analyzer gives it.
     pub(super) fn new(text: &str) -> Self {
-        Self(xxh3_64(text.as_bytes()))
+        let number = text.starts_with(|c: char| c.is_ascii_digit());
+        Self(xxh3_64(text.as_bytes()) & !1 | u64::from(number))
     }
+
+    pub(super) fn is_number(self) -> bool { self.0 & 1 == 1 }
+    pub(super) const NUMBER: Self = Self(0x5851_F42D_4C95_7F2C);
 
     /// The same word in another field than the text.
     pub(super) const fn within(self, field: Field) -> Self {
         let mark = match field {
-            Field::Title => 0x9E37_79B9_7F4A_7C15,
-            Field::About => 0xC2B2_AE3D_27D4_EB4F,
-            Field::Date => 0x1656_67B1_9E37_79F9,
+            Field::Title => 0x9E37_79B9_7F4A_7C14,
+            Field::About => 0xC2B2_AE3D_27D4_EB4E,
+            Field::Date => 0x1656_67B1_9E37_79F8,
         };
         Self(self.0 ^ mark)
     }

@@ -134,6 +134,7 @@ impl Analyzer {
             return sink(digits);
         }
         if lower.is_ascii() && !is_stop_word(&lower) {
+            if *TRUNC & 1 == 1 && let Some(base) = super::irregular::base(&lower) { return sink(&self.stemmer.stem(base)); }
             return sink(&self.stemmer.stem(&lower));
         }
         sink(&lower);
@@ -276,3 +277,5 @@ mod tests {
         assert_eq!(scope("in Rust"), [""; 0], "nothing else is asked");
     }
 }
+
+static TRUNC: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| std::env::var("TRUNC").ok().and_then(|v| v.parse().ok()).unwrap_or(99));
