@@ -12,7 +12,7 @@ use super::dates::Date;
 use super::embedding::{Embedding, Vectors};
 use super::part::Part;
 use super::segment::{Leaf, MOST_PAGES, Origin, Segment};
-use super::term::{Field, Term};
+use super::term::{Field, Term, with_labels};
 use super::terms::Analyzer;
 
 /// So many segments of one level become one of the next.
@@ -234,11 +234,13 @@ fn title(analyzer: &Analyzer, text: &str, terms: &mut Vec<Term>) {
     }
 }
 
+/// Appends the terms of what is known about a page.
 fn describe(analyzer: &Analyzer, about: &str, terms: &mut Vec<Term>) {
-    match Date::of(about) {
-        Some(date) => terms.extend(date.terms()),
-        None => within(analyzer, Field::About, about, terms),
-    }
+    let found = |out: &mut Vec<Term>| match Date::of(about) {
+        Some(date) => out.extend(date.terms()),
+        None => within(analyzer, Field::About, about, out),
+    };
+    with_labels(|labels| labels.terms(about, terms, found));
 }
 
 /// Appends the terms of `text` in a field.

@@ -6,7 +6,7 @@ use kernel_types::PageNo;
 
 use super::index::{Index, IndexedPage, Source};
 use super::query::Query;
-use super::terms::{Analyzer, QueryTerm, is_number};
+use super::terms::{Analyzer, QueryTerm, asks_number, is_number};
 
 /// The worth of a word on the line below or above, against one on the line itself: sentences wrap.
 const BELOW: f32 = 0.6;
@@ -20,19 +20,6 @@ const HEADING: f32 = 0.7;
 const SHORT: usize = 4;
 /// The worth of a word that only says which document is asked about.
 const NAME_WORTH: f32 = 0.3;
-/// How a question asks for a number.
-const ASKS_NUMBER: &[&str] = &[
-    "how many",
-    "how much",
-    "how long",
-    "how old",
-    "how often",
-    "how soon",
-    "percent",
-    "what year",
-    "which year",
-];
-
 /// How a question asks for a definition.
 const ASKS_DEFINITION: &[&str] =
     &["what is", "what are", "mean", "defin", "what counts as", "called", "refer to"];
@@ -125,7 +112,7 @@ impl Question {
         let analyzer = Analyzer::new();
         let words = analyzer.query(query);
         let lower = query.to_lowercase();
-        let wants_number = ASKS_NUMBER.iter().any(|phrase| lower.contains(phrase));
+        let wants_number = asks_number(query);
         let wants_definition = ASKS_DEFINITION.iter().any(|phrase| lower.contains(phrase));
         Self { analyzer, words, wants_number, wants_definition }
     }

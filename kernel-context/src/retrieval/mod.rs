@@ -1,5 +1,6 @@
 //! Finding pages again: an index of one agent's pages, by words, dates, speakers and vectors.
 
+mod clue;
 mod dates;
 mod embedding;
 mod files;
@@ -15,11 +16,10 @@ mod term;
 mod terms;
 mod top;
 mod view;
+mod window;
 mod words;
 
 pub use embedding::Embedding;
 pub use index::{Index, IndexedPage, OutOfOrder, Source};
 pub use lines::{BestLine, Ranked, best_line, rank_texts};
 pub use query::{Hit, Query};
-#[doc(hidden)]
-pub use search::{Weights, set_weights};

@@ -50,10 +50,13 @@ impl Part {
         self.segment.place(page).filter(|place| self.is_live(*place))
     }
 
-    /// Whether a page of this origin is not removed; the segment has pages of it.
-    pub(super) fn has(&self, origin: u32) -> bool {
-        let mut leaves = self.segment.leaves.iter().enumerate();
-        self.is_whole() || leaves.any(|(place, leaf)| leaf.origin == origin && self.is_live(place))
+    /// The numbers of the origins of pages that are not removed, ascending.
+    pub(super) fn origins(&self) -> Vec<u32> {
+        let live = self.segment.leaves.iter().enumerate().filter(|(place, _)| self.is_live(*place));
+        let mut origins: Vec<u32> = live.map(|(_, leaf)| leaf.origin).collect();
+        origins.sort_unstable();
+        origins.dedup();
+        origins
     }
 
     /// Removes the page at a place; it is live.

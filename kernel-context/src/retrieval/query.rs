@@ -5,7 +5,7 @@ use kernel_types::PageNo;
 use super::dates::Date;
 use super::embedding::Embedding;
 use super::term::Term;
-use super::terms::Analyzer;
+use super::terms::{Analyzer, asks_number};
 
 /// What to look for in an [`Index`](super::Index).
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +31,10 @@ pub struct Hit {
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) words: Vec<Word>,
-    /// Terms of dates, each with its worth from 0 to 1.
+    /// It asks for a number.
     pub(super) number: bool,
-    pub(super) dates: Vec<(Term, f32)>,
+    /// Terms of dates, each with its worth from 0 to 1.
+    pub(super) marks: Vec<(Term, f32)>,
 }
 
 /// A word of a query.
@@ -48,15 +49,14 @@ impl Question {
     pub(super) fn new(text: &str) -> Self {
         let words = Analyzer::new().query(text).into_iter();
         let words = words.map(|word| Word { term: Term::new(&word.text), scope: word.scope }).collect();
-        let mut dates: Vec<(Term, f32)> = Vec::new();
+        let mut marks: Vec<(Term, f32)> = Vec::new();
         for (term, worth) in Date::all(text).iter().flat_map(date) {
-            match dates.iter_mut().find(|(known, _)| *known == term) {
+            match marks.iter_mut().find(|(known, _)| *known == term) {
                 Some((_, known)) => *known = known.max(worth),
-                None => dates.push((term, worth)),
+                None => marks.push((term, worth)),
             }
         }
-        let lower = text.to_lowercase(); let number = ["how many", "how much", "how long", "how old", "how often", "how soon", "what time", "what year", "which year", "percent", "how far", "what number", "what price","what sum"].iter().any(|p| lower.contains(p));
-        Self { words, dates, number }
+        Self { words, marks, number: asks_number(text) }
     }
 }
 

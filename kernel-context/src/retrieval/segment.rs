@@ -86,14 +86,18 @@ impl Segment {
         vectors: Option<Vectors>,
     ) -> Self {
         terms.sort_unstable();
-        let runs = terms.chunk_by(|a, b| a == b);
-        let (terms, counts): (Vec<Term>, Vec<u8>) = runs.map(|run| (run[0], saturate(run.len()))).unzip();
+        let distinct = terms.windows(2).filter(|pair| pair[0] != pair[1]).count() + usize::from(!terms.is_empty());
+        let (mut distinct, mut counts) = (Vec::with_capacity(distinct), Vec::with_capacity(distinct));
+        for run in terms.chunk_by(|a, b| a == b) {
+            distinct.push(run[0]);
+            counts.push(saturate(run.len()));
+        }
         Self {
             level: 0,
             leaves: Box::new([leaf]),
             origins: origin.into_iter().collect(),
             vectors: vectors.into_iter().collect(),
-            terms: terms.into_boxed_slice(),
+            terms: distinct.into_boxed_slice(),
             ends: Box::default(),
             places: Box::default(),
             counts: counts.into_boxed_slice(),
@@ -156,12 +160,7 @@ impl Segment {
 
     /// Takes over the postings of `segments`.
     fn fill(&mut self, segments: &[&Self], moves: &Moves) {
-        let mut lists: Vec<(Term, u16, u32)> = Vec::new();
-        for (segment, number) in segments.iter().zip(0..) {
-            lists.extend(segment.terms.iter().zip(0..).map(|(term, at)| (*term, number, at)));
-        }
-        // The lists of each segment are sorted already: a stable sort merges such runs, and keeps the segments in order.
-        lists.sort_by_key(|(term, ..)| *term);
+        let lists = sorted_lists(segments);
         let postings = segments.iter().map(|segment| segment.counts.len()).sum();
         let (mut terms, mut ends) = (Vec::with_capacity(lists.len()), Vec::with_capacity(lists.len()));
         let (mut places, mut counts) = (Vec::with_capacity(postings), Vec::with_capacity(postings));
@@ -191,6 +190,37 @@ impl Segment {
     pub(super) fn raised(self) -> Self {
         Self { level: self.level + 1, ..self }
     }
+}
+
+/// A term, the number of a segment, and the place of the term in it.
+type List = (Term, u16, u32);
+
+/// The lists of all segments, by term and then by segment.
+/// Merges the lists two by two, as they are sorted already.
+fn sorted_lists(segments: &[&Segment]) -> Vec<List> {
+    let numbered = |(segment, number): (&&Segment, u16)| {
+        segment.terms.iter().zip(0..).map(|(term, at)| (*term, number, at)).collect::<Vec<_>>()
+    };
+    let mut runs: Vec<Vec<List>> = segments.iter().zip(0..).map(numbered).collect();
+    while runs.len() > 1 {
+        let pairs = runs.chunks(2);
+        runs = pairs.map(|pair| pair.iter().skip(1).fold(pair[0].clone(), |first, second| zip_sorted(&first, second))).collect();
+    }
+    runs.pop().unwrap_or_default()
+}
+
+fn zip_sorted(first: &[List], second: &[List]) -> Vec<List> {
+    let mut merged = Vec::with_capacity(first.len() + second.len());
+    let (mut a, mut b) = (0, 0);
+    while a < first.len() && b < second.len() {
+        let take_first = first[a].0 <= second[b].0;
+        merged.push(if take_first { first[a] } else { second[b] });
+        a += usize::from(take_first);
+        b += usize::from(!take_first);
+    }
+    merged.extend_from_slice(&first[a..]);
+    merged.extend_from_slice(&second[b..]);
+    merged
 }
 
 /// Where the pages of merged segments go: by segment and place, the new place of those that stay.

@@ -8,8 +8,10 @@ use std::cell::RefCell;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+/// Labels remembered by each thread: pages of one session have the same speakers and dates.
+const LABELS: usize = 1 << 6;
 /// Words remembered by each thread: 16 bytes each. English text repeats nearly all of its words within so many.
-const REMEMBERED: usize = 1 << 13;
+const REMEMBERED: usize = 1 << 14;
 
 /// A term of one field.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -49,6 +51,15 @@ impl Term {
 
 thread_local! {
     static MEMO: RefCell<Memo> = const { RefCell::new(Memo { slots: Vec::new() }) };
+    static LABELS_MET: RefCell<Labels> = const { RefCell::new(Labels { slots: Vec::new() }) };
+}
+
+/// Calls `work` with this thread's memory of labels.
+pub(super) fn with_labels<T>(work: impl FnOnce(&mut Labels) -> T) -> T {
+    LABELS_MET.with_borrow_mut(|labels| {
+        labels.slots.resize(LABELS, (0, Vec::new()));
+        work(labels)
+    })
 }
 
 /// Calls `work` with this thread's memory of words. It changes how fast terms are found, never which.
@@ -82,5 +93,24 @@ impl Memo {
         if let [only] = out[before..] {
             *slot = (hash, only);
         }
+    }
+}
+
+/// The terms of whole strings met before, by their hash.
+pub(super) struct Labels {
+    slots: Vec<(u64, Vec<Term>)>,
+}
+
+impl Labels {
+    /// Appends the terms of `label`, which `find` appends to what it is given.
+    pub(super) fn terms(&mut self, label: &str, out: &mut Vec<Term>, find: impl FnOnce(&mut Vec<Term>)) {
+        let hash = xxh3_64(label.as_bytes());
+        let slot = &mut self.slots[hash as usize % LABELS];
+        if slot.0 != hash {
+            let mut terms = Vec::new();
+            find(&mut terms);
+            *slot = (hash, terms);
+        }
+        out.extend_from_slice(&slot.1);
     }
 }

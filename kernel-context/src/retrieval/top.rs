@@ -1,7 +1,7 @@
 //! The best of many.
 
 /// The items of the highest scores, at most `count`, in no order. Equals by their numbers, smaller first.
-pub(super) fn best(items: impl Iterator<Item = (f32, usize)>, count: usize) -> Vec<usize> {
+pub(super) fn best(items: impl Iterator<Item = (f32, usize)>, count: usize) -> Vec<(f32, usize)> {
     let better = |a: &(f32, usize), b: &(f32, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
     let mut kept: Vec<(f32, usize)> = Vec::new();
     let mut floor = f32::NEG_INFINITY;
@@ -20,7 +20,7 @@ pub(super) fn best(items: impl Iterator<Item = (f32, usize)>, count: usize) -> V
         kept.select_nth_unstable_by(count - 1, better);
         kept.truncate(count);
     }
-    kept.into_iter().map(|(_, item)| item).collect()
+    kept
 }
 
 #[cfg(test)]
@@ -34,7 +34,8 @@ mod tests {
         sorted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         for count in [0, 1, 2, 10, 249, 499, 500, 600] {
             let mut expected: Vec<usize> = sorted.iter().take(count).map(|(_, item)| *item).collect();
-            let mut found = best(scores.iter().copied().zip(0..), count);
+            let found = best(scores.iter().copied().zip(0..), count).into_iter();
+            let mut found: Vec<usize> = found.map(|(_, item)| item).collect();
             expected.sort_unstable();
             found.sort_unstable();
             assert_eq!(found, expected, "the best {count}");

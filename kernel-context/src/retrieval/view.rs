@@ -2,7 +2,7 @@
 
 use super::index::Index;
 use super::part::Part;
-use super::segment::{Leaf, Postings};
+use super::segment::{Leaf, Origin, Postings};
 use super::term::Term;
 
 /// How many pages to look at for a neighbour: others may stand in between.
@@ -14,6 +14,8 @@ pub(super) struct View<'a> {
     /// The slot of each part's first page.
     bases: Vec<usize>,
     pub(super) slots: usize,
+    /// Files that have a page, each once.
+    pub(super) files: Vec<&'a Origin>,
 }
 
 /// The pages that hold a term.
@@ -33,7 +35,7 @@ impl<'a> View<'a> {
             base
         };
         let bases = index.parts.iter().map(base).collect();
-        Self { parts: &index.parts, bases, slots }
+        Self { parts: &index.parts, bases, slots, files: files(&index.parts) }
     }
 
     /// The pages that hold `term`.
@@ -118,4 +120,21 @@ impl<'a> View<'a> {
             .filter(move |(part, place)| self.parts[*part].segment.leaves[*place].origin == origin)
             .map(|(part, place)| self.bases[part] + place)
     }
+}
+
+/// The origins with a path that have a page.
+fn files(parts: &[Part]) -> Vec<&Origin> {
+    let mut files: Vec<&Origin> = Vec::new();
+    for part in parts {
+        let known = part.segment.origins.iter().map(|origin| &**origin).filter(|origin| !origin.path.is_empty());
+        if part.is_whole() {
+            files.extend(known);
+        } else {
+            let live = part.origins();
+            files.extend(known.filter(|origin| live.binary_search(&origin.number).is_ok()));
+        }
+    }
+    files.sort_unstable_by_key(|origin| origin.number);
+    files.dedup_by_key(|origin| origin.number);
+    files
 }
