@@ -39,9 +39,8 @@ impl Index {
         for clue in clues.followed() {
             view.each(&clue.lists, |slot, leaf, count| scores[slot] += clues.worth(clue, leaf, count));
         }
-        let found = scores.iter().enumerate().filter(|(_, score)| **score > 0.0);
-        let lifted = found.map(|(slot, score)| (score * files.lift(view.leaf(slot).origin), slot));
-        let best: Vec<usize> = top::best(lifted, depth).into_iter().map(|(_, slot)| slot).collect();
+        let best = top::best(found(view, &scores, &files), depth);
+        let best: Vec<usize> = best.into_iter().map(|(_, slot)| slot).collect();
         let windows = Windows::new(view, &best);
         let scores = windows.scores(view, &clues);
         let hits = windows.centres.iter().zip(scores).map(|(slot, score)| {
@@ -53,6 +52,15 @@ impl Index {
         sort(&mut hits);
         hits
     }
+}
+
+/// The pages with a score, lifted by their files, by slot.
+fn found<'a>(view: &'a View<'_>, scores: &'a [f32], files: &'a Files) -> impl Iterator<Item = (f32, usize)> {
+    view.parts().flat_map(move |(base, part)| {
+        let leaves = part.segment.leaves.iter().zip(&scores[base..]).zip(base..);
+        let found = leaves.filter(|((_, score), _)| **score > 0.0);
+        found.map(|((leaf, score), slot)| (score * files.lift(leaf.origin), slot))
+    })
 }
 
 /// Best first; equals by number.

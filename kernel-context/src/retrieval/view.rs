@@ -74,6 +74,11 @@ impl<'a> View<'a> {
         found.map_or(0, |at| lists.lists[at].1.count(place))
     }
 
+    /// Whether an origin is a file.
+    pub(super) fn is_file(&self, origin: u32) -> bool {
+        self.files.binary_search_by_key(&origin, |file| file.number).is_ok()
+    }
+
     pub(super) fn leaf(&self, slot: usize) -> &'a Leaf {
         let (part, place) = self.locate(slot);
         &self.parts[part].segment.leaves[place]
@@ -88,37 +93,39 @@ impl<'a> View<'a> {
         (part, slot - self.bases[part])
     }
 
-    /// The slots of the nearest pages of the same origin before a page, nearest first.
-    pub(super) fn before(&self, slot: usize) -> impl Iterator<Item = usize> {
-        let (part, place) = self.locate(slot);
-        let origin = self.parts[part].segment.leaves[place].origin;
-        let here = (0..place).rev().map(move |place| (part, place));
-        let earlier = (0..part).rev().flat_map(|part| {
-            (0..self.parts[part].segment.leaves.len()).rev().map(move |place| (part, place))
-        });
-        self.of_origin(origin, here.chain(earlier))
+    /// The slots of the pages of the same origin after a page or before it, nearest first.
+    pub(super) fn beside(&self, slot: usize, after: bool) -> impl Iterator<Item = usize> {
+        let mut at = self.locate(slot);
+        let origin = self.parts[at.0].segment.leaves[at.1].origin;
+        let mut reach = if origin == Leaf::ALONE { 0 } else { REACH };
+        std::iter::from_fn(move || {
+            while reach > 0 {
+                at = if after { self.next(at) } else { self.previous(at) }?;
+                let part = &self.parts[at.0];
+                if part.is_live(at.1) {
+                    reach -= 1;
+                    if part.segment.leaves[at.1].origin == origin {
+                        return Some(self.bases[at.0] + at.1);
+                    }
+                }
+            }
+            None
+        })
     }
 
-    /// Likewise after it.
-    pub(super) fn after(&self, slot: usize) -> impl Iterator<Item = usize> {
-        let (part, place) = self.locate(slot);
-        let leaves = &self.parts[part].segment.leaves;
-        let here = (place + 1..leaves.len()).map(move |place| (part, place));
-        let later = (part + 1..self.parts.len()).flat_map(|part| {
-            (0..self.parts[part].segment.leaves.len()).map(move |place| (part, place))
-        });
-        self.of_origin(leaves[place].origin, here.chain(later))
+    fn next(&self, (part, place): (usize, usize)) -> Option<(usize, usize)> {
+        if place + 1 < self.parts[part].segment.leaves.len() {
+            return Some((part, place + 1));
+        }
+        (part + 1 < self.parts.len()).then_some((part + 1, 0))
     }
 
-    fn of_origin(
-        &self,
-        origin: u32,
-        places: impl Iterator<Item = (usize, usize)>,
-    ) -> impl Iterator<Item = usize> {
-        let live = places.filter(|(part, place)| self.parts[*part].is_live(*place));
-        live.take(if origin == Leaf::ALONE { 0 } else { REACH })
-            .filter(move |(part, place)| self.parts[*part].segment.leaves[*place].origin == origin)
-            .map(|(part, place)| self.bases[part] + place)
+    fn previous(&self, (part, place): (usize, usize)) -> Option<(usize, usize)> {
+        if let Some(place) = place.checked_sub(1) {
+            return Some((part, place));
+        }
+        let part = part.checked_sub(1)?;
+        Some((part, self.parts[part].segment.leaves.len() - 1))
     }
 }
 
