@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::merge::Moves;
 use super::segment::Segment;
 
 /// The largest value of a quantised vector.
@@ -73,7 +74,7 @@ impl Vectors {
     }
 
     /// The vectors of `segments`, by model; `moves` says where each page goes.
-    pub(super) fn merged(segments: &[&Segment], moves: &[Vec<Option<u16>>]) -> Box<[Self]> {
+    pub(super) fn merged(segments: &[&Segment], moves: &[Moves]) -> Box<[Self]> {
         let mut merged: Vec<Self> = Vec::new();
         for (segment, moves) in segments.iter().zip(moves) {
             for vectors in &segment.vectors {
@@ -88,9 +89,9 @@ impl Vectors {
         merged.into_boxed_slice()
     }
 
-    fn extend(&mut self, other: &Self, moves: &[Option<u16>]) {
+    fn extend(&mut self, other: &Self, moves: &Moves) {
         for (at, place) in other.places.iter().enumerate() {
-            if let Some(place) = moves[usize::from(*place)] {
+            if let Some(place) = moves.place(usize::from(*place)) {
                 self.places.push(place);
                 self.values.extend_from_slice(other.row(at));
                 self.scales.push(other.scales[at]);

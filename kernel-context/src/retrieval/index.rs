@@ -10,6 +10,7 @@ use kernel_types::PageNo;
 
 use super::dates::Date;
 use super::embedding::{Embedding, Vectors};
+use super::merge::{MOST_SEGMENTS, merge};
 use super::part::Part;
 use super::segment::{Leaf, MOST_PAGES, Origin, Segment};
 use super::term::{Field, Term, with_labels};
@@ -20,7 +21,7 @@ const FANOUT: usize = 16;
 /// Segments of this level are not merged: they hold as many pages as a segment can.
 const TOP_LEVEL: u8 = 4;
 /// A merge that a clone has not earned waits until so many segments are there.
-const OVERDUE: usize = 4 * FANOUT;
+const OVERDUE: usize = MOST_SEGMENTS;
 /// The lines at a file's top that count as its title.
 const TITLE_LINES: usize = 3;
 
@@ -173,7 +174,8 @@ impl Index {
         if live == 0 {
             self.parts.remove(at);
         } else if live * 2 < all && all <= 2 * self.own {
-            self.parts[at] = Part::new(merged(&self.parts[at..=at]));
+            let level = part.segment.level;
+            self.parts[at] = Part::new(merged(&self.parts[at..=at], level));
         }
         true
     }
@@ -206,7 +208,7 @@ impl Index {
         let run = self.parts.iter().rev().take_while(|part| level(part) == newest).count();
         let start = self.parts.len() - run;
         let mut pages = 0;
-        let fits = self.parts[start..].iter().take_while(|part| {
+        let fits = self.parts[start..].iter().take(MOST_SEGMENTS).take_while(|part| {
             pages += part.segment.leaves.len();
             pages <= MOST_PAGES
         });
@@ -215,16 +217,16 @@ impl Index {
         if run < FANOUT || end - start < 2 || !paid {
             return false;
         }
-        let segment = merged(&self.parts[start..end]).raised();
+        let segment = merged(&self.parts[start..end], newest + 1);
         self.parts.splice(start..end, [Part::new(segment)]);
         true
     }
 }
 
 /// The pages of `parts` that are not removed, in one segment.
-fn merged(parts: &[Part]) -> Segment {
+fn merged(parts: &[Part], level: u8) -> Segment {
     let segments: Vec<&Segment> = parts.iter().map(|part| &*part.segment).collect();
-    Segment::merged(&segments, |part, place| parts[part].is_live(place))
+    merge(&segments, level, |part, place| parts[part].is_live(place))
 }
 
 fn title(analyzer: &Analyzer, text: &str, terms: &mut Vec<Term>) {

@@ -8,6 +8,7 @@ mod fuse;
 mod index;
 mod irregular;
 mod lines;
+mod merge;
 mod part;
 mod query;
 mod search;
