@@ -17,7 +17,7 @@ const NAME_WORTH: f32 = 0.3;
 const NUMBER_WORTH: f32 = 2.0;
 /// Postings that are looked at one by one. Clues that are more common than that together are only looked up for the pages
 /// that rarer ones found.
-const MOST_POSTINGS: usize = 1 << 19;
+const MOST_POSTINGS: usize = 1 << 18;
 
 /// A word or date of a query and the pages that hold it.
 pub(super) struct Clue<'a> {

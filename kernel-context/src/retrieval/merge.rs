@@ -125,35 +125,32 @@ fn moves(segments: &[&Segment], keep: impl Fn(usize, usize) -> bool) -> Vec<Move
     segments.iter().enumerate().map(|(number, segment)| moved(number, segment)).collect()
 }
 
-/// The terms of all segments, each with the number of its segment, sorted. They are sorted in each segment already: lists
-/// are merged two by two.
+/// The terms of all segments, each with the number of its segment, sorted.
+///
+/// Terms are hashes and spread evenly, so their first bits nearly tell their places: a bucket sort, whose buckets hold a key
+/// or two, and an insertion sort for those.
 fn sorted_keys(segments: &[&Segment]) -> Vec<u64> {
-    let tagged = |(segment, tag): (&&Segment, u64)| segment.terms.iter().map(|term| term.tagged(tag)).collect();
-    let mut lists: Vec<Vec<u64>> = segments.iter().zip(0..).map(tagged).collect();
-    while lists.len() > 1 {
-        let mut pairs = lists.into_iter();
-        lists = Vec::new();
-        while let Some(first) = pairs.next() {
-            lists.push(match pairs.next() {
-                Some(second) => zip_sorted(&first, &second),
-                None => first,
-            });
+    let tagged = segments.iter().zip(0..).flat_map(|(segment, tag)| segment.terms.iter().map(move |term| term.tagged(tag)));
+    let count: usize = segments.iter().map(|segment| segment.terms.len()).sum();
+    let bits = count.max(2).ilog2();
+    let bucket = |key: u64| (key >> (u64::BITS - bits)) as usize;
+    let mut starts = vec![0_usize; (1 << bits) + 1];
+    tagged.clone().for_each(|key| starts[bucket(key) + 1] += 1);
+    (1..starts.len()).for_each(|at| starts[at] += starts[at - 1]);
+    let mut sorted = vec![0; count];
+    for key in tagged {
+        let place = &mut starts[bucket(key)];
+        sorted[*place] = key;
+        *place += 1;
+    }
+    for end in 1..sorted.len() {
+        let mut at = end;
+        while at > 0 && sorted[at - 1] > sorted[at] {
+            sorted.swap(at - 1, at);
+            at -= 1;
         }
     }
-    lists.pop().unwrap_or_default()
-}
-
-fn zip_sorted(mut first: &[u64], mut second: &[u64]) -> Vec<u64> {
-    let mut merged = Vec::with_capacity(first.len() + second.len());
-    while let ([a, ..], [b, ..]) = (first, second) {
-        let take = a < b;
-        merged.push(if take { *a } else { *b });
-        first = &first[usize::from(take)..];
-        second = &second[usize::from(!take)..];
-    }
-    merged.extend_from_slice(first);
-    merged.extend_from_slice(second);
-    merged
+    sorted
 }
 
 /// The origins of `leaves`, by id.

@@ -36,17 +36,22 @@ fn words<'a>(text: &'a str, sink: &mut impl FnMut(Piece<'a>)) {
 /// What the rules of Unicode come to in ASCII: nearly all text is, and then this is several times faster.
 fn ascii_words<'a>(text: &'a str, sink: &mut impl FnMut(Piece<'a>)) {
     let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        let start = at;
-        while at < bytes.len() && (is_core(bytes[at]) || at > start && is_infix(&bytes[at - 1..])) {
-            at += 1;
+    let core = |from: usize| bytes[from..].iter().position(|byte| !is_core(*byte)).map_or(bytes.len(), |end| from + end);
+    let mut start = 0;
+    while start < bytes.len() {
+        let mut end = core(start);
+        if end == start {
+            start += 1;
+            continue;
         }
-        let word = &text[start..at];
-        if !word.trim_start_matches('_').is_empty() {
+        while is_infix(&bytes[end - 1..]) {
+            end = core(end + 1);
+        }
+        let word = &text[start..end];
+        if bytes[start] != b'_' || !word.trim_start_matches('_').is_empty() {
             sink(Piece::Word(word));
         }
-        at = at.max(start + 1);
+        start = end + 1;
     }
 }
 
