@@ -5,7 +5,7 @@
 use super::files::Files;
 use super::index::Index;
 use super::query::Question;
-use super::segment::Leaf;
+use super::segment::Segment;
 use super::term::{Field, Term};
 use super::view::{Lists, View};
 
@@ -97,16 +97,16 @@ impl<'a> Clues<'a> {
         found as f32 / names().count().max(1) as f32
     }
 
-    /// What a clue found `count` times is worth on a page.
-    #[expect(clippy::cast_precision_loss, reason = "only the leading digits of a length matter")]
-    pub(super) fn worth(&self, clue: &Clue<'_>, leaf: &Leaf, count: u8) -> f32 {
+    /// What a clue found `count` times is worth on the page at `place`.
+    pub(super) fn worth(&self, clue: &Clue<'_>, segment: &Segment, place: usize, count: u8) -> f32 {
         if count == 0 || clue.kind != Kind::Word {
             return if count == 0 { 0.0 } else { clue.rarity };
         }
         let count = f32::from(count);
-        let length = leaf.length as f32 / self.average;
+        let length = f32::from(segment.lengths[place]) / self.average;
         let weight = count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length));
-        let names = clue.scope || !clue.named.is_empty() && clue.named.binary_search(&leaf.origin).is_ok();
+        let origin = || segment.leaves[place].origin;
+        let names = clue.scope || !clue.named.is_empty() && clue.named.binary_search(&origin()).is_ok();
         clue.rarity * weight * if names { NAME_WORTH } else { 1.0 }
     }
 }

@@ -2,6 +2,7 @@
 //! on a page that does not repeat it.
 
 use super::clue::{Clue, Kind, rarity};
+use super::segment::Segment;
 use super::term::{Field, Term};
 use super::view::View;
 
@@ -22,7 +23,7 @@ impl Files {
         let paths = view.files.iter().filter(|origin| origin.path.binary_search(&term).is_ok());
         let mut named: Vec<u32> = paths.map(|origin| origin.number).collect();
         let title = view.lists(term.within(Field::Title));
-        view.each(&title, |_, leaf, _| named.push(leaf.origin));
+        view.each(&title, |_, segment, place, _| named.push(segment.leaves[place].origin));
         named.sort_unstable();
         named.dedup();
         named
@@ -37,10 +38,11 @@ impl Files {
         view.files.iter().for_each(|origin| counts[origin.number as usize] = Some(0_u32));
         for clue in clues.iter().filter(|clue| files > 0 && clue.kind == Kind::Word) {
             let mut holders = clue.named.clone();
-            view.each(&clue.lists, |_, leaf, count| {
-                if let Some(Some(sum)) = counts.get_mut(leaf.origin as usize) {
+            view.each(&clue.lists, |_, segment, place, count| {
+                let origin = segment.leaves[place].origin;
+                if let Some(Some(sum)) = counts.get_mut(origin as usize) {
                     if *sum == 0 {
-                        holders.push(leaf.origin);
+                        holders.push(origin);
                     }
                     *sum += u32::from(count);
                 }
@@ -58,6 +60,11 @@ impl Files {
         }
         let most = most.max(f32::MIN_POSITIVE);
         Self { lifts: sums.into_iter().map(|sum| 1.0 + LIFT * sum / most).collect() }
+    }
+
+    /// By how much the origin of the page at `place` lifts it.
+    pub(super) fn lift_at(&self, segment: &Segment, place: usize) -> f32 {
+        if self.lifts.is_empty() { 1.0 } else { self.lift(segment.leaves[place].origin) }
     }
 
     /// By how much an origin lifts its pages.

@@ -7,7 +7,7 @@ use kernel_types::PageNo;
 use super::embedding::Embedding;
 use super::query::Hit;
 use super::search::sort;
-use super::top;
+use super::top::Top;
 use super::view::View;
 
 /// How much less the first places count than their order says (Cormack, Clarke and Büttcher, *Reciprocal Rank Fusion
@@ -18,14 +18,16 @@ const VECTOR_WORTH: f32 = 0.5;
 
 /// The pages whose vectors are nearest to a query's, nearest first: every vector of its model is looked at.
 pub(super) fn by_vector(view: &View<'_>, query: &Embedding, count: usize) -> Vec<Hit> {
-    let cosines = view.parts().flat_map(|(base, part)| {
-        let all = part.segment.vectors.iter().flat_map(|vectors| vectors.cosines(query));
-        all.filter(|(place, _)| part.is_live(*place)).map(move |(place, cosine)| (cosine, base + place))
-    });
-    let mut hits: Vec<Hit> = top::best(cosines, count)
-        .into_iter()
-        .map(|(score, slot)| Hit { page: view.leaf(slot).page, score })
-        .collect();
+    let mut top = Top::new(count);
+    for (base, part) in view.parts() {
+        for (place, cosine) in part.segment.vectors.iter().flat_map(|vectors| vectors.cosines(query)) {
+            if part.is_live(place) {
+                top.offer(cosine, base + place);
+            }
+        }
+    }
+    let best = top.into_vec().into_iter();
+    let mut hits: Vec<Hit> = best.map(|(score, slot)| Hit { page: view.leaf(slot).page, score }).collect();
     sort(&mut hits);
     hits
 }

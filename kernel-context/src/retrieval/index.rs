@@ -141,7 +141,7 @@ impl Index {
         let analyzer = Analyzer::new();
         let mut terms = Vec::with_capacity(page.text.len() / 4);
         analyzer.terms(page.text, &mut terms);
-        let length = u32::try_from(terms.len()).unwrap_or(u32::MAX);
+        let length = u16::try_from(terms.len()).unwrap_or(u16::MAX);
         if terms.iter().any(|t| t.is_number()) { terms.push(Term::NUMBER); }
         if page.source.is_some_and(|source| source.top) {
             title(&analyzer, page.text, &mut terms);
@@ -151,8 +151,8 @@ impl Index {
         }
         let origin = page.source.map(|source| self.origin(&analyzer, &source));
         let number = origin.as_ref().map_or(Leaf::ALONE, |origin| origin.number);
-        let leaf = Leaf { page: page.page, length, origin: number };
-        let segment = Segment::of_page(leaf, &mut terms, origin, page.embedding.map(Vectors::of_page));
+        let leaf = Leaf { page: page.page, origin: number };
+        let segment = Segment::of_page(leaf, length, &mut terms, origin, page.embedding.map(Vectors::of_page));
         self.parts.push(Part::new(segment));
         self.last = Some(page.page);
         self.live += 1;
@@ -166,7 +166,7 @@ impl Index {
     pub fn remove(&mut self, page: PageNo) -> bool {
         let Some((at, place)) = self.locate(page) else { return false };
         let part = &mut self.parts[at];
-        self.length -= u64::from(part.segment.leaves[place].length);
+        self.length -= u64::from(part.segment.lengths[place]);
         self.live -= 1;
         self.own += 1;
         part.bury(place);

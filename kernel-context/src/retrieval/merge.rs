@@ -15,9 +15,9 @@ pub(super) fn merge(segments: &[&Segment], level: u8, keep: impl Fn(usize, usize
     let moves = moves(segments, keep);
     let leaves = segments.iter().zip(&moves).flat_map(|(segment, moves)| {
         let kept = segment.leaves.iter().enumerate().filter(|(place, _)| moves.place(*place).is_some());
-        kept.map(|(_, leaf)| *leaf)
+        kept.map(|(place, leaf)| (*leaf, segment.lengths[place]))
     });
-    let leaves: Box<[Leaf]> = leaves.collect();
+    let (leaves, lengths): (Vec<Leaf>, Vec<u16>) = leaves.unzip();
     let mut merged = PostingLists::new(segments);
     let keys = sorted_keys(segments);
     let mut next = vec![0; segments.len()];
@@ -33,7 +33,8 @@ pub(super) fn merge(segments: &[&Segment], level: u8, keep: impl Fn(usize, usize
         level,
         origins: origins(segments, &leaves),
         vectors: Vectors::merged(segments, &moves),
-        leaves,
+        leaves: leaves.into_boxed_slice(),
+        lengths: lengths.into_boxed_slice(),
         terms: merged.terms.into_boxed_slice(),
         ends: merged.ends.into_boxed_slice(),
         places: merged.places.into_boxed_slice(),

@@ -13,6 +13,7 @@ mod part;
 mod query;
 mod search;
 mod segment;
+mod slots;
 mod term;
 mod terms;
 mod top;

@@ -5,7 +5,8 @@ use super::files::Files;
 use super::fuse;
 use super::index::Index;
 use super::query::{Hit, Query, Question};
-use super::top;
+use super::segment::Postings;
+use super::top::Top;
 use super::view::View;
 use super::window::Windows;
 
@@ -35,17 +36,12 @@ impl Index {
         let question = Question::new(text);
         let clues = Clues::new(self, view, &question);
         let files = Files::new(view, clues.followed());
-        let mut scores = vec![0.0_f32; view.slots];
-        for clue in clues.followed() {
-            view.each(&clue.lists, |slot, leaf, count| scores[slot] += clues.worth(clue, leaf, count));
-        }
-        let best = top::best(found(view, &scores, &files), depth);
-        let best: Vec<usize> = best.into_iter().map(|(_, slot)| slot).collect();
+        let best = best(view, &clues, &files, depth);
         let windows = Windows::new(view, &best);
         let scores = windows.scores(view, &clues);
         let hits = windows.centres.iter().zip(scores).map(|(slot, score)| {
-            let leaf = view.leaf(*slot);
-            let lift = files.lift(leaf.origin) + NAME_LIFT * clues.names(view, *slot);
+            let leaf = view.leaf(slot);
+            let lift = files.lift(leaf.origin) + NAME_LIFT * clues.names(view, slot);
             Hit { page: leaf.page, score: score * lift }
         });
         let mut hits: Vec<Hit> = hits.filter(|hit| hit.score > 0.0).collect();
@@ -54,13 +50,25 @@ impl Index {
     }
 }
 
-/// The pages with a score, lifted by their files, by slot.
-fn found<'a>(view: &'a View<'_>, scores: &'a [f32], files: &'a Files) -> impl Iterator<Item = (f32, usize)> {
-    view.parts().flat_map(move |(base, part)| {
-        let leaves = part.segment.leaves.iter().zip(&scores[base..]).zip(base..);
-        let found = leaves.filter(|((_, score), _)| **score > 0.0);
-        found.map(|((leaf, score), slot)| (score * files.lift(leaf.origin), slot))
-    })
+/// The slots of the pages that hold the most of what is asked, each page by itself.
+fn best(view: &View<'_>, clues: &Clues<'_>, files: &Files, depth: usize) -> Vec<usize> {
+    let mut best = Top::new(depth);
+    let mut scores: Vec<f32> = Vec::new();
+    for (number, (base, part)) in view.parts().enumerate() {
+        scores.clear();
+        scores.resize(part.segment.leaves.len(), 0.0);
+        for clue in clues.followed() {
+            for (place, count) in clue.lists.of_part(number).iter().flat_map(Postings::iter) {
+                scores[place] += clues.worth(clue, &part.segment, place, count);
+            }
+        }
+        for (place, score) in scores.iter().enumerate().filter(|(_, score)| **score > 0.0) {
+            if part.is_live(place) {
+                best.offer(score * files.lift_at(&part.segment, place), base + place);
+            }
+        }
+    }
+    best.into_vec().into_iter().map(|(_, slot)| slot).collect()
 }
 
 /// Best first; equals by number.

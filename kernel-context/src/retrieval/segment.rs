@@ -28,8 +28,6 @@ pub(super) struct Origin {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Leaf {
     pub(super) page: PageNo,
-    /// In terms of its text.
-    pub(super) length: u32,
     /// [`Origin::number`], or [`Leaf::ALONE`].
     pub(super) origin: u32,
 }
@@ -45,6 +43,8 @@ pub(super) struct Segment {
     /// How often its pages were merged.
     pub(super) level: u8,
     pub(super) leaves: Box<[Leaf]>,
+    /// Of each page, in terms of its text.
+    pub(super) lengths: Box<[u16]>,
     /// Origins of the pages, by id.
     pub(super) origins: Box<[Arc<Origin>]>,
     pub(super) vectors: Box<[Vectors]>,
@@ -78,9 +78,10 @@ impl Postings<'_> {
 }
 
 impl Segment {
-    /// A segment of one page. Sorts `terms`.
+    /// A segment of one page of `length` terms. Sorts `terms`.
     pub(super) fn of_page(
         leaf: Leaf,
+        length: u16,
         terms: &mut [Term],
         origin: Option<Arc<Origin>>,
         vectors: Option<Vectors>,
@@ -95,6 +96,7 @@ impl Segment {
         Self {
             level: 0,
             leaves: Box::new([leaf]),
+            lengths: Box::new([length]),
             origins: origin.into_iter().collect(),
             vectors: vectors.into_iter().collect(),
             terms: distinct.into_boxed_slice(),
@@ -128,7 +130,6 @@ impl Segment {
     pub(super) fn place(&self, page: PageNo) -> Option<usize> {
         self.leaves.binary_search_by_key(&page, |leaf| leaf.page).ok()
     }
-
 }
 
 fn saturate(count: usize) -> u8 {

@@ -2,7 +2,7 @@
 
 use super::index::Index;
 use super::part::Part;
-use super::segment::{Leaf, Origin, Postings};
+use super::segment::{Leaf, Origin, Postings, Segment};
 use super::term::Term;
 
 /// How many pages to look at for a neighbour: others may stand in between.
@@ -20,10 +20,18 @@ pub(super) struct View<'a> {
 
 /// The pages that hold a term.
 pub(super) struct Lists<'a> {
-    /// By part.
+    /// By part, ascending.
     lists: Vec<(usize, Postings<'a>)>,
     /// How many pages, removed ones left out.
     pub(super) live: usize,
+}
+
+impl<'a> Lists<'a> {
+    /// The pages of one part.
+    pub(super) fn of_part(&self, part: usize) -> Option<Postings<'a>> {
+        let found = self.lists.binary_search_by_key(&part, |(at, _)| *at).ok();
+        found.and_then(|at| self.lists.get(at)).map(|(_, postings)| *postings)
+    }
 }
 
 impl<'a> View<'a> {
@@ -53,15 +61,15 @@ impl<'a> View<'a> {
         Lists { live: lists.iter().map(live).sum(), lists }
     }
 
-    /// Calls `sink` with the slot of each page that holds the term, the page, and how often the term is on it.
-    pub(super) fn each(&self, lists: &Lists<'_>, mut sink: impl FnMut(usize, &Leaf, u8)) {
+    /// Calls `sink` with the slot of each page that holds the term, its segment, its place there, and how often the term is
+    /// on it.
+    pub(super) fn each(&self, lists: &Lists<'_>, mut sink: impl FnMut(usize, &Segment, usize, u8)) {
         for (at, postings) in &lists.lists {
             let (part, base) = (&self.parts[*at], self.bases[*at]);
-            let leaves = &part.segment.leaves;
             let whole = part.is_whole();
             for (place, count) in postings.iter() {
                 if whole || part.is_live(place) {
-                    sink(base + place, &leaves[place], count);
+                    sink(base + place, &part.segment, place, count);
                 }
             }
         }
@@ -70,8 +78,7 @@ impl<'a> View<'a> {
     /// How often the term is on a page.
     pub(super) fn count(&self, lists: &Lists<'_>, slot: usize) -> u8 {
         let (part, place) = self.locate(slot);
-        let found = lists.lists.binary_search_by_key(&part, |(at, _)| *at).ok();
-        found.map_or(0, |at| lists.lists[at].1.count(place))
+        lists.of_part(part).map_or(0, |postings| postings.count(place))
     }
 
     /// Whether an origin is a file.
@@ -84,8 +91,15 @@ impl<'a> View<'a> {
         &self.parts[part].segment.leaves[place]
     }
 
+    /// The parts, each with the slot of its first page.
     pub(super) fn parts(&self) -> impl Iterator<Item = (usize, &'a Part)> {
         self.bases.iter().copied().zip(self.parts)
+    }
+
+    /// The segment of a page and its place there.
+    pub(super) fn place(&self, slot: usize) -> (&'a Segment, usize) {
+        let (part, place) = self.locate(slot);
+        (&self.parts[part].segment, place)
     }
 
     fn locate(&self, slot: usize) -> (usize, usize) {
