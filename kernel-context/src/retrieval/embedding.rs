@@ -99,6 +99,11 @@ impl Vectors {
         }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        let (places, scales) = (size_of_val(&self.places[..]), size_of_val(&self.scales[..]));
+        size_of::<Self>() + places + scales + self.values.len()
+    }
+
     fn row(&self, at: usize) -> &[i8] {
         &self.values[at * self.width..(at + 1) * self.width]
     }

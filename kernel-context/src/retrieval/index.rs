@@ -4,6 +4,7 @@
 //! sixteen segments of one size become one of the next. So a page is copied four times in its life, there are few segments
 //! to ask, and a clone shares all of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kernel_types::PageNo;
@@ -48,7 +49,7 @@ pub struct Source<'a> {
     pub id: u64,
     /// The path of a file, whose words count for each of its pages; empty for a session. The same for all pages.
     pub path: &'a str,
-    /// The page begins with the file's first line: its first lines hold the title.
+    /// The page begins with the file's first line: its first lines hold the title. Says nothing of a session.
     pub top: bool,
 }
 
@@ -143,7 +144,7 @@ impl Index {
         analyzer.terms(page.text, &mut terms);
         let length = u16::try_from(terms.len()).unwrap_or(u16::MAX);
         if terms.iter().any(|t| t.is_number()) { terms.push(Term::NUMBER); }
-        if page.source.is_some_and(|source| source.top) {
+        if page.source.is_some_and(|source| source.top && !source.path.is_empty()) {
             title(&analyzer, page.text, &mut terms);
         }
         for about in page.about {
@@ -180,6 +181,15 @@ impl Index {
         true
     }
 
+    /// How many bytes of memory this index takes that `other` does not take too: what a clone costs.
+    #[must_use]
+    pub fn bytes_beside(&self, other: &Self) -> usize {
+        let shared: HashSet<*const Segment> = other.parts.iter().map(|part| Arc::as_ptr(&part.segment)).collect();
+        let own = self.parts.iter().filter(|part| !shared.contains(&Arc::as_ptr(&part.segment)));
+        let marks: usize = self.parts.iter().map(Part::bytes).sum();
+        size_of::<Self>() + marks + own.map(|part| part.segment.bytes()).sum::<usize>()
+    }
+
     /// The part that holds a page, and the place in it.
     fn locate(&self, page: PageNo) -> Option<(usize, usize)> {
         let at = self.parts.partition_point(|part| part.last() < page);
@@ -197,7 +207,8 @@ impl Index {
             path.dedup();
             let number = self.origins;
             self.origins += 1;
-            Arc::new(Origin { id: source.id, number, path: path.into_boxed_slice() })
+            let is_file = !source.path.is_empty();
+            Arc::new(Origin { id: source.id, number, is_file, path: path.into_boxed_slice() })
         })
     }
 

@@ -59,6 +59,11 @@ impl Part {
         origins
     }
 
+    /// What it takes in memory beside the segment.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.gone.as_ref().map_or(0, |gone| size_of::<Gone>() + size_of_val(&*gone.bits))
+    }
+
     /// Removes the page at a place; it is live.
     pub(super) fn bury(&mut self, place: usize) {
         let words = self.segment.leaves.len().div_ceil(64);

@@ -20,6 +20,8 @@ pub(super) struct Origin {
     pub(super) id: u64,
     /// What this index and its clones call it: small numbers, each once.
     pub(super) number: u32,
+    /// It has a path.
+    pub(super) is_file: bool,
     /// The terms of its path, sorted.
     pub(super) path: Box<[Term]>,
 }
@@ -124,6 +126,15 @@ impl Segment {
     /// The origin that the caller knows as `id`, if a page is of it.
     pub(super) fn origin(&self, id: u64) -> Option<&Arc<Origin>> {
         self.origins.binary_search_by_key(&id, |origin| origin.id).ok().and_then(|at| self.origins.get(at))
+    }
+
+    /// What it takes in memory, its origins left out.
+    pub(super) fn bytes(&self) -> usize {
+        let pages = size_of_val(&*self.leaves) + size_of_val(&*self.lengths) + size_of_val(&*self.origins);
+        let lists = size_of_val(&*self.terms) + size_of_val(&*self.ends);
+        let postings = size_of_val(&*self.places) + size_of_val(&*self.counts);
+        let vectors: usize = self.vectors.iter().map(Vectors::bytes).sum();
+        size_of::<Self>() + pages + lists + postings + vectors
     }
 
     /// The place of a page.

@@ -143,11 +143,11 @@ impl<'a> View<'a> {
     }
 }
 
-/// The origins with a path that have a page.
+/// The files that have a page.
 fn files(parts: &[Part]) -> Vec<&Origin> {
     let mut files: Vec<&Origin> = Vec::new();
     for part in parts {
-        let known = part.segment.origins.iter().map(|origin| &**origin).filter(|origin| !origin.path.is_empty());
+        let known = part.segment.origins.iter().map(|origin| &**origin).filter(|origin| origin.is_file);
         if part.is_whole() {
             files.extend(known);
         } else {
