@@ -9,6 +9,7 @@ mod broken;
 mod licenses;
 mod manager;
 mod policy;
+mod recall;
 mod retrieval;
 mod walks;
 
