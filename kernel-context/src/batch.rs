@@ -10,7 +10,7 @@ use kernel_types::{GroupId, PageContent, PageKind, PageNo, Recalled, Tokens};
 use crate::admit::{admit, bodies};
 use crate::draft::{Draftsman, Drawn};
 use crate::header::measure;
-use crate::index::{Index, Position};
+use crate::retrieval::{Hit, Index, IndexedPage, Query, Source};
 use crate::table::{Entry, File, Group, Load, Page, Place, Table};
 use crate::victims::Watermarks;
 use crate::{
@@ -61,12 +61,13 @@ impl Pager for BatchPager {
     }
 
     fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled> {
-        let hits = self.index.search(query);
-        let best = hits.first().map_or(1.0, |(_, score)| *score);
-        let mut taken = BTreeSet::new();
         let mut room = self.table.ratio.limit(budget);
+        let limit = usize::try_from(room).unwrap_or(usize::MAX).min(self.index.len());
+        let hits = self.index.search(&Query { text: query, embedding: None, limit });
+        let best = hits.first().map_or(1.0, |hit| hit.score);
+        let mut taken = BTreeSet::new();
         let mut found = Vec::new();
-        for (number, score) in hits {
+        for Hit { page: number, score } in hits {
             let Ok((id, group)) = self.table.group_of(number) else { continue };
             let Ok(page) = self.table.page(number) else { continue };
             if !taken.contains(&id) {
@@ -124,7 +125,7 @@ impl BatchPager {
             counter,
             table,
             load: Load::default(),
-            index: Index::new(),
+            index: Index::default(),
             files: BTreeMap::new(),
         }
     }
@@ -280,10 +281,12 @@ impl BatchPager {
         if matches!(page.kind, PageKind::System | PageKind::Note { .. }) {
             return;
         }
-        let position = page.lines.and_then(|lines| {
-            Some(Position { file: lines.file, path: self.table.path(page)?, first_line: lines.first })
-        });
-        self.index.add(number, text, position);
+        let source = match page.lines.zip(self.table.path(page)) {
+            Some((lines, path)) => Source { id: u64::from(lines.file), path, top: lines.first <= 1 },
+            None => Source { id: u64::MAX, path: "", top: false },
+        };
+        let page = IndexedPage { page: number, text, source: Some(source), about: &[], embedding: None };
+        self.index.add(&page).expect("pages are numbered in order");
     }
 
     /// Brings the cost and the mark of a group's pages up to date with how it is rendered.

@@ -71,25 +71,22 @@
 
 mod admit;
 mod batch;
-mod bm25;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod draft;
 mod error;
 mod factory;
 mod header;
-mod index;
 mod manager;
 mod pager;
-mod rank;
 mod render;
+pub mod retrieval;
 mod saved;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod stub;
 mod swap;
 mod table;
-mod terms;
 mod tokens;
 mod victims;
 
@@ -97,6 +94,6 @@ pub use error::PagerError;
 pub use factory::BatchPagers;
 pub use manager::ContextManager;
 pub use pager::{Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerFactory, Rendered, Swap};
-pub use rank::{BestLine, Ranked, best_line, rank_texts};
+pub use retrieval::{BestLine, Ranked, best_line, rank_texts};
 pub use swap::MemorySwap;
 pub use tokens::{Ratio, TokenCounter};

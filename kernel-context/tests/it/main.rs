@@ -10,6 +10,8 @@ mod licenses;
 mod manager;
 mod policy;
 mod prefix_cache;
+mod recall;
+mod retrieval;
 mod tokens;
 mod walks;
 mod workload;
