@@ -61,8 +61,17 @@ const SCOPES: &[&str] = &["in", "of", "per", "under"];
 
 /// How a question asks for a number.
 const ASKS_NUMBER: &[&str] = &[
-    "how many", "how much", "how long", "how old", "how often", "how soon", "how far", "percent", "what year",
-    "which year", "what time",
+    "how many",
+    "how much",
+    "how long",
+    "how old",
+    "how often",
+    "how soon",
+    "how far",
+    "percent",
+    "what year",
+    "which year",
+    "what time",
 ];
 
 /// A term of a query.
@@ -289,4 +298,3 @@ mod tests {
         assert_eq!(scope("in Rust"), [""; 0], "nothing else is asked");
     }
 }
-
