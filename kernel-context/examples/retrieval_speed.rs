@@ -3,6 +3,8 @@
 //! Pages are made of pieces of the texts in `tests/recall`, so that words are as common as in real talk; questions are the
 //! questions asked there.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it measured")]
+
 use std::time::{Duration, Instant};
 
 use kernel_context::retrieval::{Embedding, Index, IndexedPage, Query, Source};
