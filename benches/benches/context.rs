@@ -3,7 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kernel_context::{BatchPagers, Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory};
+use kernel_context::{
+    BatchPagers, Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, TokenCounter,
+};
 use kernel_types::{CacheModel, Importance, Origin, PageKind, PageNo, Tokens, hash_bytes};
 
 const WORDS: [&str; 24] = [
@@ -144,5 +146,20 @@ fn find(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, allocate, read, evict, render, find);
+/// Exact counts of texts whose words have been seen before.
+fn count(c: &mut Criterion) {
+    let mut group = c.benchmark_group("tokens/count");
+    let counter = TokenCounter::for_model("gpt-4o");
+    let texts = [
+        ("English", include_str!("../../ARCHITECTURE.md")),
+        ("code", include_str!("../../kernel-types/src/syscall.rs")),
+    ];
+    for (name, text) in texts {
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_function(name, |b| b.iter(|| counter.count(black_box(text))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, allocate, read, evict, render, find, count);
 criterion_main!(benches);

@@ -39,6 +39,7 @@ impl Space {
         if let Some(at) = first {
             self.leave_stub(at, &gone, compact);
         }
+        self.bound_stubs();
         if compact {
             self.window.frozen = number_of(self.window.order.len());
         }
@@ -92,7 +93,6 @@ impl Space {
         if !stub.is_empty() {
             self.window.put_stub(place, stub);
         }
-        self.bound_stubs();
     }
 
     /// Takes the stub at a place over, if one is there.
@@ -147,7 +147,7 @@ impl Space {
                 page.flags.set(Flags::FREED, true);
                 page.flags.set(Flags::PINNED, false);
             });
-            Arc::make_mut(&mut self.index).remove(PageNo(u64::from(number)));
+            self.index.remove(PageNo(u64::from(number)));
         }
         Ok(())
     }

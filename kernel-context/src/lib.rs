@@ -71,7 +71,6 @@
 
 mod admit;
 mod allocate;
-mod bm25;
 mod breakpoints;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -79,23 +78,23 @@ mod draft;
 mod error;
 mod evict;
 mod header;
-mod index;
 mod manager;
 mod page;
 mod pager;
 mod plan;
 mod planner;
 mod policy;
-mod rank;
 mod recall;
 mod render;
+pub mod retrieval;
 mod saved;
 mod sequence;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod space;
 mod stub;
 mod swap;
 mod table;
-mod terms;
 mod tokens;
 mod victims;
 mod window;
@@ -107,6 +106,6 @@ pub use pager::{
 };
 pub use plan::{Plan, PlanKind};
 pub use policy::Policy;
-pub use rank::{BestLine, Ranked, best_line, rank_texts};
+pub use retrieval::{BestLine, Ranked, best_line, rank_texts};
 pub use swap::MemorySwap;
 pub use tokens::{Ratio, TokenCounter};

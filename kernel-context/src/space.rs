@@ -7,10 +7,10 @@ use kernel_types::{PageContent, PageNo, Recalled, Timestamp, Tokens};
 
 use crate::admit::bodies;
 use crate::header::Face;
-use crate::index::{Index, Position};
 use crate::page::{Flags, Kind, Number, Page, Place};
 use crate::pager::Trace;
 use crate::policy::Policy;
+use crate::retrieval::{Hit, Index, IndexedPage, Query, Source};
 use crate::table::Table;
 use crate::window::{Entry, Load, Shown, What, Window};
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) struct Space {
     pub(crate) ratio: Ratio,
     pub(crate) table: Table,
     pub(crate) window: Window,
-    pub(crate) index: Arc<Index>,
+    pub(crate) index: Index,
     /// Groups allocated since the last render, and to be in the next.
     pub(crate) fresh: Vec<Number>,
     /// Groups recalled since the last render, in order.
@@ -86,12 +86,13 @@ impl Pager for Space {
     }
 
     fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled> {
-        let hits = self.index.search(query);
-        let best = hits.first().map_or(1.0, |(_, score)| *score);
-        let mut taken = BTreeSet::new();
         let mut room = self.ratio.limit(budget);
+        let limit = usize::try_from(room).unwrap_or(usize::MAX).min(self.index.len());
+        let hits = self.index.search(&Query { text: query, embedding: None, limit });
+        let best = hits.first().map_or(1.0, |hit| hit.score);
+        let mut taken = BTreeSet::new();
         let mut found = Vec::new();
-        for (page, score) in hits {
+        for Hit { page, score } in hits {
             let Ok((_, record)) = self.table.page(page) else { continue };
             if !taken.contains(&record.group) {
                 let Some(left) = room.checked_sub(self.table.cost(record.group)) else { continue };
@@ -152,7 +153,7 @@ impl Space {
             counter,
             table: Table::default(),
             window: Window::default(),
-            index: Arc::new(Index::new()),
+            index: Index::default(),
             fresh: Vec::new(),
             recalled: Vec::new(),
             calls: 0,
@@ -282,9 +283,13 @@ impl Space {
         if matches!(page.kind, Kind::System | Kind::Note) {
             return;
         }
-        let path = self.table.path(&page);
-        let position = path.map(|path| Position { file: page.file - 1, path, first_line: page.first_line });
-        Arc::make_mut(&mut self.index).add(PageNo(u64::from(number)), text, position);
+        let source = match self.table.path(&page) {
+            Some(path) => Source { id: u64::from(page.file), path, top: page.first_line <= 1 },
+            None => Source { id: u64::MAX, path: "", top: false },
+        };
+        let number = PageNo(u64::from(number));
+        let page = IndexedPage { page: number, text, source: Some(source), about: &[], embedding: None };
+        self.index.add(&page).expect("pages are indexed in the order of their numbers");
     }
 
     /// Brings the cost and the mark of a group's pages up to date with how it is rendered.

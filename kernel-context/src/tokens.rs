@@ -1,8 +1,11 @@
 //! Token counts: a public vocabulary by model family, and a ratio that the provider's reports correct.
 //!
 //! Counts are kept raw (what the vocabulary says) and calibrated only when they are compared with a window, so that a
-//! page is counted once in its life whatever the ratio becomes. Ratios are whole thousandths: the same reports give
-//! the same ratio everywhere.
+//! page is counted once in its life whatever the ratio becomes. Counting remembers words, for speed alone: a count is
+//! always the vocabulary's. Ratios are whole thousandths: the same reports give the same ratio everywhere.
+
+mod memo;
+mod pieces;
 
 use bpe_openai::{Tokenizer, cl100k_base, o200k_base};
 use kernel_types::Tokens;
@@ -78,7 +81,7 @@ impl TokenCounter {
     /// Tokens of `text` in the family's vocabulary, before calibration.
     #[must_use]
     pub fn count(&self, text: &str) -> u64 {
-        self.vocabulary.tokenizer().count(text) as u64
+        memo::count(self.vocabulary, text)
     }
 
     /// The ratio to begin with.

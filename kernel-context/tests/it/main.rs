@@ -9,7 +9,12 @@ mod broken;
 mod licenses;
 mod manager;
 mod policy;
+mod prefix_cache;
+mod recall;
+mod retrieval;
+mod tokens;
 mod walks;
+mod workload;
 
 use std::sync::Arc;
 

@@ -53,7 +53,7 @@ fn watermarks_out_of_order_are_refused() {
 
 #[test]
 fn pages_used_often_stay_longer() {
-    let mut space = space();
+    let mut space = Space::new(&Policy::default(), WINDOW);
     let pages: Vec<PageNo> = (0..4).map(|seed| space.user(&filler(seed))).collect();
     for _ in 0..8 {
         space.apply(&Change::Recall(vec![pages[1]]));
@@ -68,7 +68,7 @@ fn pages_used_often_stay_longer() {
 
 #[test]
 fn old_use_fades() {
-    let mut space = space();
+    let mut space = Space::new(&Policy::default(), WINDOW);
     let page = space.user(&filler(0));
     for _ in 0..8 {
         space.apply(&Change::Recall(vec![page]));
@@ -283,7 +283,7 @@ fn another_model_counts_anew() {
 
 #[test]
 fn of_equals_the_larger_leaves_first() {
-    let mut space = space();
+    let mut space = Space::new(&Policy::default(), WINDOW);
     let older: Vec<PageNo> = (0..5).map(|seed| space.user(&filler(seed))).collect();
     let large = space.user(&filler(5).repeat(8));
     let mut seed = 10;
@@ -298,7 +298,7 @@ fn of_equals_the_larger_leaves_first() {
 
 #[test]
 fn importance_outweighs_age() {
-    let mut space = space();
+    let mut space = Space::new(&Policy::default(), WINDOW);
     let mut allocate = |importance: f64, seed: u64| {
         let draft = space.draft(PageKind::User, &filler(seed));
         space.allocate(vec![PageDraft { importance: Importance::new(importance).unwrap(), ..draft }])[0]

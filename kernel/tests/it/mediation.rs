@@ -1,7 +1,6 @@
 //! The mediation suite on kernels of every store, and on kernels with a seeded defect, which must fail it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;

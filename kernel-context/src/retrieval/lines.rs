@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use kernel_types::PageNo;
 
-use crate::index::{Index, Position};
-use crate::terms::{Analyzer, QueryTerm, is_number};
+use super::index::{Index, IndexedPage, Source};
+use super::query::Query;
+use super::terms::{Analyzer, QueryTerm, asks_number, is_number};
 
 /// The worth of a word on the line below or above, against one on the line itself: sentences wrap.
 const BELOW: f32 = 0.6;
@@ -19,19 +20,6 @@ const HEADING: f32 = 0.7;
 const SHORT: usize = 4;
 /// The worth of a word that only says which document is asked about.
 const NAME_WORTH: f32 = 0.3;
-/// How a question asks for a number.
-const ASKS_NUMBER: &[&str] = &[
-    "how many",
-    "how much",
-    "how long",
-    "how old",
-    "how often",
-    "how soon",
-    "percent",
-    "what year",
-    "which year",
-];
-
 /// How a question asks for a definition.
 const ASKS_DEFINITION: &[&str] =
     &["what is", "what are", "mean", "defin", "what counts as", "called", "refer to"];
@@ -75,7 +63,7 @@ pub fn best_line(query: &str, text: &str) -> Option<BestLine> {
 /// it left out. Paths count as words of their texts; texts of the same path support each other.
 #[must_use]
 pub fn rank_texts(query: &str, texts: &[(&str, &str)]) -> Vec<Ranked> {
-    let mut index = Index::new();
+    let mut index = Index::default();
     let mut paths = Vec::new();
     for (at, (path, text)) in texts.iter().enumerate() {
         let file = paths.iter().position(|known| known == path).unwrap_or_else(|| {
@@ -83,17 +71,18 @@ pub fn rank_texts(query: &str, texts: &[(&str, &str)]) -> Vec<Ranked> {
             paths.len() - 1
         });
         // Every text is placed below the top: which one holds the title is not known here.
-        let position = Position { file: u32::try_from(file).unwrap_or(u32::MAX), path, first_line: 2 };
-        index.add(PageNo(at as u64), text, Some(position));
+        let source = Some(Source { id: file as u64, path, top: false });
+        let page = IndexedPage { page: PageNo(at as u64), text, source, about: &[], embedding: None };
+        index.add(&page).expect("texts are numbered in order");
     }
     let question = Question::new(query);
     let mut ranked: Vec<Ranked> = index
-        .search(query)
+        .search(&Query { text: query, embedding: None, limit: texts.len() })
         .into_iter()
-        .filter_map(|(page, score)| {
-            let index = usize::try_from(page.0).ok()?;
+        .filter_map(|hit| {
+            let index = usize::try_from(hit.page.0).ok()?;
             let line = question.best_line(texts.get(index)?.1).map_or(0.0, |best| best.score);
-            Some(Ranked { index, score: score * (0.5 + line) })
+            Some(Ranked { index, score: hit.score * (0.5 + line) })
         })
         .collect();
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
@@ -123,7 +112,7 @@ impl Question {
         let analyzer = Analyzer::new();
         let words = analyzer.query(query);
         let lower = query.to_lowercase();
-        let wants_number = ASKS_NUMBER.iter().any(|phrase| lower.contains(phrase));
+        let wants_number = asks_number(query);
         let wants_definition = ASKS_DEFINITION.iter().any(|phrase| lower.contains(phrase));
         Self { analyzer, words, wants_number, wants_definition }
     }

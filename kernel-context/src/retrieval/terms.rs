@@ -7,7 +7,10 @@
 use std::borrow::Cow;
 
 use rust_stemmers::{Algorithm, Stemmer};
-use unicode_segmentation::UnicodeSegmentation;
+
+use super::irregular::base;
+use super::term::{Term, with_memo};
+use super::words::{Piece, pieces};
 
 /// Words that say nothing about a text. A query of nothing else keeps them.
 const STOP_WORDS: &[&str] = &[
@@ -23,38 +26,53 @@ const STOP_WORDS: &[&str] = &[
 
 /// Number words and the digits they stand for. `one` is too often a pronoun.
 const NUMBERS: &[(&str, &str)] = &[
-    ("two", "2"),
-    ("three", "3"),
-    ("four", "4"),
-    ("five", "5"),
-    ("six", "6"),
-    ("seven", "7"),
     ("eight", "8"),
-    ("nine", "9"),
-    ("ten", "10"),
-    ("eleven", "11"),
-    ("twelve", "12"),
-    ("thirteen", "13"),
-    ("fourteen", "14"),
-    ("fifteen", "15"),
-    ("sixteen", "16"),
-    ("seventeen", "17"),
     ("eighteen", "18"),
-    ("nineteen", "19"),
-    ("twenty", "20"),
-    ("thirty", "30"),
-    ("forty", "40"),
-    ("fifty", "50"),
-    ("sixty", "60"),
-    ("seventy", "70"),
     ("eighty", "80"),
-    ("ninety", "90"),
+    ("eleven", "11"),
+    ("fifteen", "15"),
+    ("fifty", "50"),
+    ("five", "5"),
+    ("forty", "40"),
+    ("four", "4"),
+    ("fourteen", "14"),
     ("hundred", "100"),
+    ("nine", "9"),
+    ("nineteen", "19"),
+    ("ninety", "90"),
+    ("seven", "7"),
+    ("seventeen", "17"),
+    ("seventy", "70"),
+    ("six", "6"),
+    ("sixteen", "16"),
+    ("sixty", "60"),
+    ("ten", "10"),
+    ("thirteen", "13"),
+    ("thirty", "30"),
     ("thousand", "1000"),
+    ("three", "3"),
+    ("twelve", "12"),
+    ("twenty", "20"),
+    ("two", "2"),
 ];
 
 /// Words after which a name says where to look, not what for: `under the Mozilla Public License`.
 const SCOPES: &[&str] = &["in", "of", "per", "under"];
+
+/// How a question asks for a number.
+const ASKS_NUMBER: &[&str] = &[
+    "how many",
+    "how much",
+    "how long",
+    "how old",
+    "how often",
+    "how soon",
+    "how far",
+    "percent",
+    "what year",
+    "which year",
+    "what time",
+];
 
 /// A term of a query.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,15 +95,20 @@ impl Analyzer {
 
     /// Calls `sink` with each term of `text`, in order, repeated ones too.
     pub(crate) fn each(&self, text: &str, mut sink: impl FnMut(&str)) {
-        for (run, cjk) in runs(text) {
-            if cjk {
-                bigrams(run, &mut sink);
-            } else {
-                for word in run.unicode_words() {
-                    self.word(word, &mut sink);
-                }
-            }
-        }
+        pieces(text, |piece| match piece {
+            Piece::Word(word) => self.word(word, &mut sink),
+            Piece::Pair(pair) => sink(pair),
+        });
+    }
+
+    /// Appends the terms of `text` to `out`, in order, repeated ones too.
+    pub(super) fn terms(&self, text: &str, out: &mut Vec<Term>) {
+        with_memo(|memo| {
+            pieces(text, |piece| match piece {
+                Piece::Word(word) => memo.term(word, out, |word, sink| self.word(word, sink)),
+                Piece::Pair(pair) => out.push(Term::new(pair)),
+            });
+        });
     }
 
     /// The distinct terms of a query, in order, stop words left out unless there is nothing else.
@@ -106,7 +129,7 @@ impl Analyzer {
         terms
     }
 
-    fn word(&self, word: &str, sink: &mut impl FnMut(&str)) {
+    fn word(&self, word: &str, sink: &mut (impl FnMut(&str) + ?Sized)) {
         let version =
             word.strip_prefix(['v', 'V']).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         let word = version.unwrap_or(word);
@@ -119,16 +142,16 @@ impl Analyzer {
         self.single(word, sink);
     }
 
-    fn single(&self, word: &str, sink: &mut impl FnMut(&str)) {
+    fn single(&self, word: &str, sink: &mut (impl FnMut(&str) + ?Sized)) {
         let lower = lower(word);
         if lower.starts_with(|c: char| c.is_ascii_digit()) {
             return sink(lower.strip_suffix(".0").unwrap_or(&lower));
         }
-        if let Some((_, digits)) = NUMBERS.iter().find(|(name, _)| *name == lower) {
-            return sink(digits);
+        if let Ok(at) = NUMBERS.binary_search_by_key(&&*lower, |(name, _)| name) {
+            return sink(NUMBERS[at].1);
         }
         if lower.is_ascii() && !is_stop_word(&lower) {
-            return sink(&self.stemmer.stem(&lower));
+            return sink(&self.stemmer.stem(base(&lower).unwrap_or(&lower)));
         }
         sink(&lower);
     }
@@ -156,6 +179,12 @@ fn scoped_words(text: &str) -> impl Iterator<Item = (&str, bool)> {
 /// Whether the word, as a term, tells nothing.
 pub(crate) fn is_stop_word(term: &str) -> bool {
     STOP_WORDS.binary_search(&term).is_ok()
+}
+
+/// Whether a question asks for a number.
+pub(super) fn asks_number(question: &str) -> bool {
+    let lower = question.to_lowercase();
+    ASKS_NUMBER.iter().any(|phrase| lower.contains(phrase))
 }
 
 /// Whether the term is a number.
@@ -200,41 +229,6 @@ fn parts(word: &str) -> Vec<&str> {
     parts
 }
 
-/// Splits text where its script changes between CJK and everything else.
-fn runs(text: &str) -> impl Iterator<Item = (&str, bool)> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let cjk = is_cjk(rest.chars().next()?);
-        let end = if cjk {
-            rest.find(|c| !is_cjk(c))
-        } else if rest.is_ascii() {
-            None
-        } else {
-            rest.find(is_cjk)
-        };
-        let (run, after) = rest.split_at(end.unwrap_or(rest.len()));
-        rest = after;
-        Some((run, cjk))
-    })
-}
-
-/// Han, Kana and Hangul.
-fn is_cjk(c: char) -> bool {
-    matches!(c, '\u{3041}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7AF}'
-        | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{323AF}')
-}
-
-/// Each pair of neighbouring characters; a lone one by itself.
-fn bigrams(run: &str, sink: &mut impl FnMut(&str)) {
-    let starts: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).collect();
-    if starts.len() == 2 {
-        return sink(run);
-    }
-    for pair in starts.windows(3) {
-        sink(&run[pair[0]..pair[2]]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,7 +241,7 @@ mod tests {
 
     #[test]
     fn stop_words_are_sorted() {
-        assert!(STOP_WORDS.is_sorted());
+        assert!(STOP_WORDS.is_sorted() && NUMBERS.is_sorted());
     }
 
     #[test]
@@ -284,7 +278,7 @@ mod tests {
             |text: &str| Analyzer::new().query(text).into_iter().map(|term| term.text).collect::<Vec<_>>();
         assert_eq!(
             query("For how many months is the source of the source kept?"),
-            ["month", "sourc", "kept"]
+            ["month", "sourc", "keep"]
         );
         assert_eq!(query("to be or not to be"), ["to", "be", "or", "not"]);
         assert!(query("?!").is_empty());
