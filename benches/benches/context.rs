@@ -4,9 +4,9 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kernel_context::{
-    BatchPagers, Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, TokenCounter,
+    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, Policy, TokenCounter,
 };
-use kernel_types::{CacheModel, Importance, Origin, PageKind, PageNo, Tokens, hash_bytes};
+use kernel_types::{CacheModel, Importance, Origin, PageKind, PageNo, Timestamp, Tokens, hash_bytes};
 
 const WORDS: [&str; 24] = [
     "river", "stone", "window", "garden", "letter", "summer", "engine", "market", "silver", "forest",
@@ -36,7 +36,7 @@ impl Space {
     fn new(window: u64) -> Self {
         let config =
             PagerConfig { model: "gpt-4o".into(), window: Tokens(window), cache: CacheModel::default() };
-        let pager = BatchPagers::default().make(&config).expect("the window is not zero");
+        let pager = Policy::default().make(&config).expect("the window is not zero");
         Self { pager, swap: MemorySwap::default() }
     }
 
@@ -51,6 +51,7 @@ impl Space {
             pinned: false,
             swapped,
             origin: Some(Origin { path, first_line, last_line: first_line + 9, file }),
+            size: None,
         }
     }
 
@@ -66,7 +67,7 @@ impl Space {
             space.apply(&Change::Allocate(vec![draft]));
         }
         let trace = space.pager.render(&space.swap).expect("the window fits").trace;
-        space.apply(&Change::Rendered(trace));
+        space.apply(&Change::Rendered { trace, at: Timestamp::default() });
         space
     }
 }
@@ -109,11 +110,11 @@ fn evict(c: &mut Criterion) {
         let config =
             PagerConfig { model: "gpt-4o".into(), window: Tokens(tokens), cache: CacheModel::default() };
         let saved = full.pager.save().expect("a state can be saved");
-        let load = || BatchPagers::default().load(&config, &saved, &full.swap).expect("a saved state loads");
+        let load = || Policy::default().load(&config, &saved, &full.swap).expect("a saved state loads");
         b.iter_batched_ref(
             load,
             |pager| {
-                for change in pager.plan().expect("nothing is pinned") {
+                for change in pager.plan(Timestamp::default()).expect("nothing is pinned").changes {
                     pager.apply(&change, &full.swap).expect("a plan can be carried out");
                 }
             },

@@ -8,12 +8,12 @@
 use kernel::programs::Script;
 use kernel::{Kernel, KernelBuilder, Until};
 use kernel_context::{
-    Applied, BatchPagers, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Rendered, Swap,
+    Applied, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Policy, Rendered, Swap,
 };
 use kernel_llm::{Canned, FnCpu, model_info};
 use kernel_types::{
     Answer, Call, ExitStatus, InferArgs, JsonText, NewPage, PageContent, PageKind, PageNo, Recalled, Spec,
-    Tokens,
+    Timestamp, Tokens,
 };
 
 /// Evicts the oldest pages until half of the window is free.
@@ -23,9 +23,9 @@ pub(crate) struct FirstOut {
 }
 
 impl Pager for FirstOut {
-    fn plan(&self) -> Result<Vec<Change>, PagerError> {
-        let fallback = self.table.plan()?;
-        if fallback.is_empty() {
+    fn plan(&self, now: Timestamp) -> Result<Plan, PagerError> {
+        let fallback = self.table.plan(now)?;
+        if fallback.changes.is_empty() {
             return Ok(fallback);
         }
         let resident: Vec<PageStatus> = self.table.pages().into_iter().filter(|page| page.resident).collect();
@@ -40,7 +40,8 @@ impl Pager for FirstOut {
             oldest.push(page.page);
         }
         // Only documents go here; where they do not make enough room, the table knows what else may.
-        Ok(if excess == Tokens::ZERO { vec![Change::Evict(oldest)] } else { fallback })
+        let enough = excess == Tokens::ZERO;
+        Ok(if enough { Plan { changes: vec![Change::Evict(oldest)], ..fallback } } else { fallback })
     }
 
     fn apply(&mut self, change: &Change, swap: &dyn Swap) -> Result<Applied, PagerError> {
@@ -58,6 +59,9 @@ impl Pager for FirstOut {
     fn pages(&self) -> Vec<PageStatus> {
         self.table.pages()
     }
+    fn fork(&self) -> Box<dyn Pager> {
+        Box::new(Self { table: self.table.fork(), window: self.window })
+    }
     fn save(&self) -> Result<Vec<u8>, PagerError> {
         self.table.save()
     }
@@ -65,7 +69,7 @@ impl Pager for FirstOut {
 
 /// Makes them.
 #[derive(Default)]
-pub(crate) struct FirstOuts(BatchPagers);
+pub(crate) struct FirstOuts(Policy);
 
 impl PagerFactory for FirstOuts {
     fn name(&self) -> &'static str {

@@ -230,7 +230,7 @@ impl Core {
         };
         if let (Ok(inference), Some(ready)) = (&result, process.prompts.get(&seq)) {
             let reported = inference.usage.input.saturating_sub(ready.tool_tokens);
-            self.learn(process, inference, reported, ready.raw_tokens, ready.trace.clone());
+            self.learn(process, inference, reported, ready.raw_tokens, ready.trace);
         }
         self.charge_infer(process, index, usage, result.map(Answer::Inference));
     }
@@ -242,9 +242,9 @@ impl Core {
         inference: &Inference,
         reported: Tokens,
         raw: Tokens,
-        trace: Vec<u64>,
+        trace: kernel_context::Trace,
     ) {
-        let mut changes = vec![Change::Rendered(trace)];
+        let mut changes = vec![Change::Rendered { trace, at: self.now() }];
         if !inference.usage.estimated && reported > Tokens::ZERO {
             changes.push(Change::Calibrate { estimated: raw, reported });
         }

@@ -147,6 +147,7 @@ impl Core {
                 pinned: page.pinned || page.kind == PageKind::System,
                 swapped: page.swapped,
                 origin: page.origin.clone(),
+                size: None,
             });
         }
         let used: Vec<_> = drafts.iter().map(|draft| draft.body).collect();
@@ -183,8 +184,9 @@ impl Core {
 
     /// Evicts what the pager plans. A plan that fails says so at the next render, where it matters.
     fn make_room(&mut self, process: &mut Process) -> Result<(), PagerError> {
+        let now = self.now();
         self.with_pager(process, |pager, swap, changes| {
-            for change in pager.plan().unwrap_or_default() {
+            for change in pager.plan(now).unwrap_or_default().changes {
                 pager.apply(&change, swap)?;
                 changes.push(change);
             }

@@ -370,8 +370,9 @@ impl Core {
         args: &InferArgs,
         model: &kernel_types::ModelInfo,
     ) -> Result<Ready, PagerError> {
+        let now = self.now();
         self.with_pager(process, |pager, swap, changes| {
-            for change in pager.plan()? {
+            for change in pager.plan(now)?.changes {
                 pager.apply(&change, swap)?;
                 changes.push(change);
             }

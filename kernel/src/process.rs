@@ -39,7 +39,7 @@ pub(crate) struct Ready {
     pub(crate) raw_tokens: Tokens,
     /// Of the view's tokens, those of the tools' schemas, which no pager counts.
     pub(crate) tool_tokens: Tokens,
-    pub(crate) trace: Vec<u64>,
+    pub(crate) trace: kernel_context::Trace,
     pub(crate) max_output: Tokens,
 }
 

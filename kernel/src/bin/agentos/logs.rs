@@ -228,6 +228,9 @@ fn paged(changes: &[Change], verbose: bool) -> String {
                 parts.push(format!("allocated {}", counted(drafts.len() as u64, "page")))
             }
             Change::Evict(numbers) => parts.push(format!("evicted {}", pages(numbers))),
+            Change::Compact { kind, evict } => {
+                parts.push(format!("{} compaction: evicted {}", kind.name(), pages(evict)));
+            }
             Change::Recall(numbers) => {
                 parts.push(format!("recalled {}", counted(numbers.len() as u64, "page")))
             }
@@ -259,9 +262,12 @@ mod tests {
     #[test]
     fn evictions_and_recalls_are_said_in_words() {
         let numbers = |range: std::ops::RangeInclusive<u64>| range.map(PageNo).collect::<Vec<_>>();
+        let shown = Change::Rendered { trace: Default::default(), at: Default::default() };
         let changes =
-            [Change::Evict(numbers(17..=42)), Change::Recall(numbers(3..=7)), Change::Rendered(vec![1])];
+            [Change::Evict(numbers(17..=42)), Change::Recall(numbers(3..=7)), shown.clone()];
         assert_eq!(paged(&changes, false), "evicted pages 17-42, recalled 5 pages");
-        assert_eq!(paged(&[Change::Rendered(vec![1])], false), "");
+        assert_eq!(paged(&[shown], false), "");
+        let compaction = Change::Compact { kind: kernel_context::PlanKind::Minor, evict: numbers(2..=3) };
+        assert_eq!(paged(&[compaction], false), "minor compaction: evicted pages 2-3");
     }
 }
