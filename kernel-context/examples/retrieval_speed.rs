@@ -9,10 +9,8 @@ use kernel_context::retrieval::{Embedding, Index, IndexedPage, Query, Source};
 use kernel_types::PageNo;
 use serde_json::Value;
 
-const TEXTS: [&str; 2] = [
-    include_str!("../tests/recall/chats.jsonl"),
-    include_str!("../tests/recall/dialogue.jsonl"),
-];
+const TEXTS: [&str; 2] =
+    [include_str!("../tests/recall/chats.jsonl"), include_str!("../tests/recall/dialogue.jsonl")];
 const WORDS_A_PAGE: u64 = 58;
 const PAGES_A_SESSION: u64 = 40;
 const SPEAKERS: [&str; 4] = ["Ann", "Bob", "Carla", "Dev"];
@@ -79,7 +77,8 @@ fn clones(corpus: &Corpus<'_>) {
         let before = resident_kb();
         let mut clones: Vec<Index> = vec![index.clone(); 1_000];
         for (clone, seed) in clones.iter_mut().zip(0..) {
-            (1_300..1_300 + more).for_each(|number| add(clone, number, &corpus.page(number + 100 * seed), None));
+            (1_300..1_300 + more)
+                .for_each(|number| add(clone, number, &corpus.page(number + 100 * seed), None));
         }
         println!("1,000 clones with {more} pages more each: {} kB", resident_kb().saturating_sub(before));
         forks.push(clones);

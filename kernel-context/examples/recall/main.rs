@@ -102,7 +102,8 @@ impl Conversation {
         let next = self.sessions.len() as u64;
         let session = *self.sessions.entry(page.session.clone()).or_insert(next);
         let source = Some(Source { id: session, path: "", top: false });
-        let entry = IndexedPage { page: number, text: page.text, source, about: &page.about, embedding: None };
+        let entry =
+            IndexedPage { page: number, text: page.text, source, about: &page.about, embedding: None };
         self.index.add(&entry).map_err(|error| error.to_string())?;
         self.numbers.insert(page.id.to_owned(), number);
         self.pages.push((page.id.to_owned(), page.tokens));

@@ -14,7 +14,7 @@ const B: f32 = 0.5;
 /// The worth of a word on a page when it only says where to look: the file's name, or whom the speaker talks to.
 const NAME_WORTH: f32 = 0.3;
 /// The worth of a number for a question that asks for one.
-const NUMBER_WORTH: f32 = 2.0;
+const NUMBER_WORTH: f32 = 3.0;
 /// Postings that are looked at one by one. Clues that are more common than that together are only looked up for the pages
 /// that rarer ones found.
 const MOST_POSTINGS: usize = 1 << 18;

@@ -5,8 +5,18 @@
 use super::term::{Field, Term};
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-    "november", "december",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 ];
 /// The days of each month, in a leap year.
 const DAYS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
@@ -32,9 +42,8 @@ impl Date {
     /// The dates in a text, in order.
     pub(super) fn all(text: &str) -> Vec<Self> {
         let words = words(text);
-        let mut dates: Vec<Self> = (0..words.len())
-            .filter_map(|at| numeric(&words, at).or_else(|| named(&words, at)))
-            .collect();
+        let mut dates: Vec<Self> =
+            (0..words.len()).filter_map(|at| numeric(&words, at).or_else(|| named(&words, at))).collect();
         let known = |year: u32| dates.iter().any(|date| date.year == Some(year));
         let lone = words.iter().filter_map(|word| year(word)).find(|year| !known(*year));
         match dates.iter_mut().find(|date| date.year.is_none()) {
@@ -101,7 +110,11 @@ fn named(words: &[&str], at: usize) -> Option<Date> {
 /// The month of that name, and whether the name may mean something else.
 fn month(word: &str) -> Option<(u32, bool)> {
     let lower = word.to_lowercase();
-    let is = |name: &&str| **name == *lower || lower.len() == 3 && name.starts_with(&lower) || lower == "sept" && name.starts_with(&lower);
+    let is = |name: &&str| {
+        **name == *lower
+            || lower.len() == 3 && name.starts_with(&lower)
+            || lower == "sept" && name.starts_with(&lower)
+    };
     let (month, _) = (1..).zip(&MONTHS).find(|(_, name)| is(name))?;
     Some((month, lower.len() == 3 || lower == "march"))
 }
@@ -134,9 +147,14 @@ mod tests {
 
     #[test]
     fn dates_are_read_in_many_forms() {
-        for text in
-            ["2023-05-07", "2023/5/7", "7 May 2023", "May 7, 2023", "1:56 pm on 7 May, 2023", "2023-05-07T13:56:00Z"]
-        {
+        for text in [
+            "2023-05-07",
+            "2023/5/7",
+            "7 May 2023",
+            "May 7, 2023",
+            "1:56 pm on 7 May, 2023",
+            "2023-05-07T13:56:00Z",
+        ] {
             check(text, &[(2023, 5, 7)]);
         }
         check("on the 7th of May", &[(0, 5, 7)]);

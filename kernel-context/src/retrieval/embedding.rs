@@ -80,7 +80,12 @@ impl Vectors {
             for vectors in &segment.vectors {
                 let alike = |known: &Self| known.model == vectors.model && known.width == vectors.width;
                 let at = merged.iter().position(alike).unwrap_or_else(|| {
-                    merged.push(Self { places: Vec::new(), values: Vec::new(), scales: Vec::new(), ..vectors.clone() });
+                    merged.push(Self {
+                        places: Vec::new(),
+                        values: Vec::new(),
+                        scales: Vec::new(),
+                        ..vectors.clone()
+                    });
                     merged.len() - 1
                 });
                 merged[at].extend(vectors, moves);

@@ -143,7 +143,9 @@ impl Index {
         let mut terms = Vec::with_capacity(page.text.len() / 4);
         analyzer.terms(page.text, &mut terms);
         let length = u16::try_from(terms.len()).unwrap_or(u16::MAX);
-        if terms.iter().any(|t| t.is_number()) { terms.push(Term::NUMBER); }
+        if terms.iter().any(|t| t.is_number()) {
+            terms.push(Term::NUMBER);
+        }
         if page.source.is_some_and(|source| source.top && !source.path.is_empty()) {
             title(&analyzer, page.text, &mut terms);
         }
@@ -153,7 +155,8 @@ impl Index {
         let origin = page.source.map(|source| self.origin(&analyzer, &source));
         let number = origin.as_ref().map_or(Leaf::ALONE, |origin| origin.number);
         let leaf = Leaf { page: page.page, origin: number };
-        let segment = Segment::of_page(leaf, length, &mut terms, origin, page.embedding.map(Vectors::of_page));
+        let segment =
+            Segment::of_page(leaf, length, &mut terms, origin, page.embedding.map(Vectors::of_page));
         self.parts.push(Part::new(segment));
         self.last = Some(page.page);
         self.live += 1;
@@ -184,7 +187,8 @@ impl Index {
     /// How many bytes of memory this index takes that `other` does not take too: what a clone costs.
     #[must_use]
     pub fn bytes_beside(&self, other: &Self) -> usize {
-        let shared: HashSet<*const Segment> = other.parts.iter().map(|part| Arc::as_ptr(&part.segment)).collect();
+        let shared: HashSet<*const Segment> =
+            other.parts.iter().map(|part| Arc::as_ptr(&part.segment)).collect();
         let own = self.parts.iter().filter(|part| !shared.contains(&Arc::as_ptr(&part.segment)));
         let marks: usize = self.parts.iter().map(Part::bytes).sum();
         size_of::<Self>() + marks + own.map(|part| part.segment.bytes()).sum::<usize>()
@@ -215,7 +219,9 @@ impl Index {
     /// Merges the newest segments, if there are enough of one level and the work is paid for; whether it did.
     fn merge(&mut self) -> bool {
         let level = |part: &Part| part.segment.level;
-        let Some(newest) = self.parts.last().map(level).filter(|level| *level < TOP_LEVEL) else { return false };
+        let Some(newest) = self.parts.last().map(level).filter(|level| *level < TOP_LEVEL) else {
+            return false;
+        };
         let run = self.parts.iter().rev().take_while(|part| level(part) == newest).count();
         let start = self.parts.len() - run;
         let mut pages = 0;

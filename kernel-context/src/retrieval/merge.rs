@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::embedding::Vectors;
 use super::segment::{Leaf, Origin, Postings, Segment};
-use super::term::{Term, TAGS};
+use super::term::{TAGS, Term};
 
 /// The most segments that are merged at once.
 pub(super) const MOST_SEGMENTS: usize = TAGS;
@@ -131,7 +131,10 @@ fn moves(segments: &[&Segment], keep: impl Fn(usize, usize) -> bool) -> Vec<Move
 /// Terms are hashes and spread evenly, so their first bits nearly tell their places: a bucket sort, whose buckets hold a key
 /// or two, and an insertion sort for those.
 fn sorted_keys(segments: &[&Segment]) -> Vec<u64> {
-    let tagged = segments.iter().zip(0..).flat_map(|(segment, tag)| segment.terms.iter().map(move |term| term.tagged(tag)));
+    let tagged = segments
+        .iter()
+        .zip(0..)
+        .flat_map(|(segment, tag)| segment.terms.iter().map(move |term| term.tagged(tag)));
     let count: usize = segments.iter().map(|segment| segment.terms.len()).sum();
     let bits = count.max(2).ilog2();
     let bucket = |key: u64| (key >> (u64::BITS - bits)) as usize;

@@ -89,7 +89,8 @@ impl Segment {
         vectors: Option<Vectors>,
     ) -> Self {
         terms.sort_unstable();
-        let distinct = terms.windows(2).filter(|pair| pair[0] != pair[1]).count() + usize::from(!terms.is_empty());
+        let distinct =
+            terms.windows(2).filter(|pair| pair[0] != pair[1]).count() + usize::from(!terms.is_empty());
         let (mut distinct, mut counts) = (Vec::with_capacity(distinct), Vec::with_capacity(distinct));
         for run in terms.chunk_by(|a, b| a == b) {
             distinct.push(run[0]);

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use rust_stemmers::{Algorithm, Stemmer};
 
-use super::irregular::base;
+use super::forms::base;
 use super::term::{Term, with_memo};
 use super::words::{Piece, pieces};
 
@@ -61,8 +61,17 @@ const SCOPES: &[&str] = &["in", "of", "per", "under"];
 
 /// How a question asks for a number.
 const ASKS_NUMBER: &[&str] = &[
-    "how many", "how much", "how long", "how old", "how often", "how soon", "how far", "percent", "what year",
-    "which year", "what time",
+    "how many",
+    "how much",
+    "how long",
+    "how old",
+    "how often",
+    "how soon",
+    "how far",
+    "percent",
+    "what year",
+    "which year",
+    "what time",
 ];
 
 /// A term of a query.
@@ -289,4 +298,3 @@ mod tests {
         assert_eq!(scope("in Rust"), [""; 0], "nothing else is asked");
     }
 }
-

@@ -36,7 +36,9 @@ fn words<'a>(text: &'a str, sink: &mut impl FnMut(Piece<'a>)) {
 /// What the rules of Unicode come to in ASCII: nearly all text is, and then this is several times faster.
 fn ascii_words<'a>(text: &'a str, sink: &mut impl FnMut(Piece<'a>)) {
     let bytes = text.as_bytes();
-    let core = |from: usize| bytes[from..].iter().position(|byte| !is_core(*byte)).map_or(bytes.len(), |end| from + end);
+    let core = |from: usize| {
+        bytes[from..].iter().position(|byte| !is_core(*byte)).map_or(bytes.len(), |end| from + end)
+    };
     let mut start = 0;
     while start < bytes.len() {
         let mut end = core(start);
@@ -125,7 +127,8 @@ mod tests {
         for _ in 0..20_000 {
             let mut text = String::new();
             for _ in 0..12 {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 text.push(char::from(b"ab9Z__..::,;''  -\n\"7"[(random >> 33) as usize % 20]));
             }
             let mut found = Vec::new();

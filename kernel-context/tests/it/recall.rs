@@ -8,7 +8,8 @@ use kernel_context::retrieval::{Index, IndexedPage, Query, Source};
 use kernel_types::PageNo;
 use serde_json::Value;
 
-const COLLECTION: [&str; 2] = [include_str!("../recall/dialogue.jsonl"), include_str!("../recall/chats.jsonl")];
+const COLLECTION: [&str; 2] =
+    [include_str!("../recall/dialogue.jsonl"), include_str!("../recall/chats.jsonl")];
 /// Of evidence found within a question's budget, over all questions and on each text.
 const LEAST_MEAN: f64 = 0.80;
 const LEAST_ON_A_TEXT: f64 = 0.70;
@@ -132,7 +133,8 @@ fn evidence_is_found_in_a_few_thousand_tokens() {
     let mut all = Vec::new();
     println!("text       pages  tokens  questions  recall");
     for (name, conversation) in &conversations {
-        let recalls: Vec<f64> = conversation.questions.iter().map(|question| conversation.recall(question)).collect();
+        let recalls: Vec<f64> =
+            conversation.questions.iter().map(|question| conversation.recall(question)).collect();
         let mean = recalls.iter().sum::<f64>() / recalls.len() as f64;
         let tokens: u64 = conversation.pages.iter().map(|page| page.tokens).sum();
         println!("{name:10} {:5} {tokens:7} {:10} {mean:7.3}", conversation.pages.len(), recalls.len());

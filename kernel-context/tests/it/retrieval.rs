@@ -81,7 +81,8 @@ impl Draft {
     }
 
     fn add(&self, index: &mut Index) {
-        let path = self.source.map(|(id, _)| if id % 2 == 0 { format!("word{id}/notes.md") } else { String::new() });
+        let path =
+            self.source.map(|(id, _)| if id % 2 == 0 { format!("word{id}/notes.md") } else { String::new() });
         let path = path.unwrap_or_default();
         let source = self.source.map(|(id, top)| Source { id, path: &path, top });
         let about: Vec<&str> = self.about.iter().map(String::as_str).collect();
@@ -168,7 +169,11 @@ fn pages_come_in_order_and_once() {
     let again = IndexedPage { page: PageNo(5), text: "badgers", source: None, about: &[], embedding: None };
     assert_eq!(index.add(&again), Err(OutOfOrder { page: PageNo(5), last: PageNo(5) }));
     assert!(index.remove(PageNo(5)) && !index.remove(PageNo(5)) && !index.remove(PageNo(1)));
-    assert_eq!(index.add(&again), Err(OutOfOrder { page: PageNo(5), last: PageNo(5) }), "removed, but it was there");
+    assert_eq!(
+        index.add(&again),
+        Err(OutOfOrder { page: PageNo(5), last: PageNo(5) }),
+        "removed, but it was there"
+    );
     assert!(index.is_empty() && search(&index, "otters").is_empty());
 }
 
@@ -179,7 +184,11 @@ fn neighbours_in_a_session_are_found_and_others_are_not() {
     say(&mut index, 2, 2, &[], "Something else altogether.");
     say(&mut index, 3, 1, &[], "It rained all day.");
     say(&mut index, 4, 2, &[], "Nothing of that kind.");
-    assert_eq!(order(&index, "hike"), [1, 3], "the answer stands next to the word, past a page of another session");
+    assert_eq!(
+        order(&index, "hike"),
+        [1, 3],
+        "the answer stands next to the word, past a page of another session"
+    );
 }
 
 #[test]
@@ -213,7 +222,8 @@ fn vectors_of_one_model_add_to_words() {
     let pages = [("otters", "a", [1.0, 0.0]), ("badgers", "a", [0.0, 1.0]), ("weasels", "b", [1.0, 0.0])];
     for ((text, model, values), page) in pages.into_iter().zip(1..) {
         let embedding = embedding(model, values);
-        let page = IndexedPage { page: PageNo(page), text, source: None, about: &[], embedding: Some(&embedding) };
+        let page =
+            IndexedPage { page: PageNo(page), text, source: None, about: &[], embedding: Some(&embedding) };
         index.add(&page).unwrap();
     }
     let find = |text, model: &str| {
