@@ -11,6 +11,7 @@ mod lines;
 mod merge;
 mod part;
 mod query;
+mod question;
 mod search;
 mod segment;
 mod slots;
