@@ -18,6 +18,9 @@ use crate::{
     render, saved, stub, victims,
 };
 
+/// No page costs less, rendered.
+const LEAST_COST: u64 = 8;
+
 /// A pager of the policy [`crate::BatchPagers`].
 pub(crate) struct BatchPager {
     config: PagerConfig,
@@ -62,7 +65,7 @@ impl Pager for BatchPager {
 
     fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled> {
         let mut room = self.table.ratio.limit(budget);
-        let limit = usize::try_from(room).unwrap_or(usize::MAX).min(self.index.len());
+        let limit = usize::try_from(room / LEAST_COST).unwrap_or(usize::MAX).min(self.index.len());
         let hits = self.index.search(&Query { text: query, embedding: None, limit });
         let best = hits.first().map_or(1.0, |hit| hit.score);
         let mut taken = BTreeSet::new();

@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use tokenizers::Tokenizer;
 
 /// A matrix of token vectors and the tokenizer to it.
-pub struct Model {
+pub(crate) struct Model {
     name: Arc<str>,
     tokenizer: Tokenizer,
     rows: Vec<f32>,
@@ -20,7 +20,7 @@ pub struct Model {
 
 impl Model {
     /// Reads the model in a folder or the folders in it.
-    pub fn open(folder: &Path) -> Result<Self, String> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, String> {
         let files = files(folder)?;
         let file = |ending: &str| {
             let found = files.iter().find(|path| path.to_string_lossy().ends_with(ending));
@@ -36,7 +36,7 @@ impl Model {
     }
 
     /// The mean of the vectors of a text's tokens; `None` if it has none.
-    pub fn embed(&self, text: &str) -> Option<Embedding> {
+    pub(crate) fn embed(&self, text: &str) -> Option<Embedding> {
         let encoding = self.tokenizer.encode(text, false).ok()?;
         let mut sum = vec![0.0; self.width];
         for id in encoding.get_ids() {
