@@ -6,33 +6,53 @@
 //! {"type":"end","conv":"c"}
 //! ```
 //!
+//! With `--embeddings FOLDER`, pages and questions are also compared by vectors of the model in that folder.
+//!
 //! Each conversation has an index of its own. Pages are taken in the order in which they come; `session`, `date` and `speaker`
 //! may be missing. `ranked` holds the pages that fit into the budget together, best first. A line that cannot be understood is
 //! answered with `{"error":".."}`, and the next one is read.
 
+mod model;
+
 use std::collections::HashMap;
+use std::error::Error;
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::time::Instant;
 
-use kernel_context::retrieval::{Index, IndexedPage, Query, Source};
+use kernel_context::retrieval::{Embedding, Index, IndexedPage, Query, Source};
 use kernel_types::PageNo;
 use serde_json::{Value, json};
 
-fn main() -> std::io::Result<()> {
-    let mut conversations = HashMap::new();
+use crate::model::Model;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let model = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => None,
+        ["--embeddings", folder] => Some(Model::open(Path::new(folder))?),
+        _ => return Err("usage: recall [--embeddings FOLDER]".into()),
+    };
+    let mut recall = Recall { model, conversations: HashMap::new() };
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().split(b'\n') {
         let line = line?;
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let answer = answer(&mut conversations, &line);
+        let answer = recall.answer(&line);
         if let Some(answer) = answer.unwrap_or_else(|error| Some(json!({ "error": error }))) {
             writeln!(output, "{answer}")?;
             output.flush()?;
         }
     }
     Ok(())
+}
+
+/// All conversations that have not ended.
+struct Recall {
+    model: Option<Model>,
+    conversations: HashMap<String, Conversation>,
 }
 
 /// The pages of one conversation.
@@ -45,28 +65,32 @@ struct Conversation {
     sessions: HashMap<String, u64>,
 }
 
-fn answer(conversations: &mut HashMap<String, Conversation>, line: &[u8]) -> Result<Option<Value>, String> {
-    let line: Value = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
-    let kind = text(&line, "type")?;
-    let name = text(&line, "conv")?;
-    let unknown = || format!("unknown conversation {name}");
-    match kind {
-        "page" => {
-            let page = Page::new(&line)?;
-            conversations.entry(name.to_owned()).or_default().add(&page)?;
-            Ok(None)
+impl Recall {
+    fn answer(&mut self, line: &[u8]) -> Result<Option<Value>, String> {
+        let line: Value = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
+        let kind = text(&line, "type")?;
+        let name = text(&line, "conv")?;
+        let unknown = || format!("unknown conversation {name}");
+        match kind {
+            "page" => {
+                let page = Page::new(&line)?;
+                let embedding = self.model.as_ref().and_then(|model| model.embed(page.text));
+                self.conversations.entry(name.to_owned()).or_default().add(&page, embedding.as_ref())?;
+                Ok(None)
+            }
+            "query" => {
+                let (qid, query) = (field(&line, "qid")?, text(&line, "text")?);
+                let budget = number(&line, "budget_tokens")?;
+                let conversation = self.conversations.get(name).ok_or_else(unknown)?;
+                let start = Instant::now();
+                let embedding = self.model.as_ref().and_then(|model| model.embed(query));
+                let ranked = conversation.find(query, embedding.as_ref(), budget);
+                let us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+                Ok(Some(json!({ "qid": qid, "ranked": ranked, "us": us })))
+            }
+            "end" => self.conversations.remove(name).map(|_| None).ok_or_else(unknown),
+            _ => Err(format!("unknown type {kind}")),
         }
-        "query" => {
-            let (qid, query) = (field(&line, "qid")?, text(&line, "text")?);
-            let budget = number(&line, "budget_tokens")?;
-            let conversation = conversations.get(name).ok_or_else(unknown)?;
-            let start = Instant::now();
-            let ranked = conversation.find(query, budget);
-            let us = start.elapsed().as_micros();
-            Ok(Some(json!({ "qid": qid, "ranked": ranked, "us": u64::try_from(us).unwrap_or(u64::MAX) })))
-        }
-        "end" => conversations.remove(name).map(|_| None).ok_or_else(unknown),
-        _ => Err(format!("unknown type {kind}")),
     }
 }
 
@@ -94,7 +118,7 @@ impl<'a> Page<'a> {
 }
 
 impl Conversation {
-    fn add(&mut self, page: &Page<'_>) -> Result<(), String> {
+    fn add(&mut self, page: &Page<'_>, embedding: Option<&Embedding>) -> Result<(), String> {
         if self.numbers.contains_key(page.id) {
             return Err(format!("page {} is there already", page.id));
         }
@@ -102,8 +126,7 @@ impl Conversation {
         let next = self.sessions.len() as u64;
         let session = *self.sessions.entry(page.session.clone()).or_insert(next);
         let source = Some(Source { id: session, path: "", top: false });
-        let entry =
-            IndexedPage { page: number, text: page.text, source, about: &page.about, embedding: None };
+        let entry = IndexedPage { page: number, text: page.text, source, about: &page.about, embedding };
         self.index.add(&entry).map_err(|error| error.to_string())?;
         self.numbers.insert(page.id.to_owned(), number);
         self.pages.push((page.id.to_owned(), page.tokens));
@@ -111,11 +134,11 @@ impl Conversation {
     }
 
     /// The names of the pages that fit `query`, best first, as many as `budget` tokens hold.
-    fn find(&self, query: &str, budget: u64) -> Vec<&str> {
+    fn find(&self, query: &str, embedding: Option<&Embedding>, budget: u64) -> Vec<&str> {
         let limit = usize::try_from(budget).unwrap_or(usize::MAX).min(self.index.len());
         let mut room = budget;
         let mut found = Vec::new();
-        for hit in self.index.search(&Query { text: query, embedding: None, limit }) {
+        for hit in self.index.search(&Query { text: query, embedding, limit }) {
             let (name, tokens) = &self.pages[usize::try_from(hit.page.0).expect("a place in the list")];
             if let Some(left) = room.checked_sub(*tokens) {
                 room = left;

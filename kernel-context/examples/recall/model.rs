@@ -29,7 +29,8 @@ impl Model {
         let (weights, words) = (file(".safetensors")?, file(".json")?);
         let bytes = std::fs::read(weights).map_err(|error| format!("{}: {error}", weights.display()))?;
         let (rows, width) = matrix(&bytes).map_err(|error| format!("{}: {error}", weights.display()))?;
-        let tokenizer = Tokenizer::from_file(words).map_err(|error| format!("{}: {error}", words.display()))?;
+        let tokenizer =
+            Tokenizer::from_file(words).map_err(|error| format!("{}: {error}", words.display()))?;
         let name = weights.file_stem().unwrap_or_default().to_string_lossy().into();
         Ok(Self { name, tokenizer, rows, width })
     }
@@ -69,7 +70,9 @@ fn matrix(bytes: &[u8]) -> Result<(Vec<f32>, usize), String> {
     let [_, width] = tensor.shape() else { return Err(format!("a tensor of shape {:?}", tensor.shape())) };
     let rows = match tensor.dtype() {
         Dtype::F32 => tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        Dtype::F16 => tensor.data().as_chunks().0.iter().map(|bytes| half(u16::from_le_bytes(*bytes))).collect(),
+        Dtype::F16 => {
+            tensor.data().as_chunks().0.iter().map(|bytes| half(u16::from_le_bytes(*bytes))).collect()
+        }
         other => return Err(format!("values of type {other:?}")),
     };
     Ok((rows, *width))

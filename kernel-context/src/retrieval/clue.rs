@@ -4,7 +4,7 @@
 
 use super::files::Files;
 use super::index::Index;
-use super::query::Question;
+use super::question::Question;
 use super::segment::Segment;
 use super::term::{Field, Term};
 use super::view::{Lists, View};
@@ -14,7 +14,7 @@ const B: f32 = 0.5;
 /// The worth of a word on a page when it only says where to look: the file's name, or whom the speaker talks to.
 const NAME_WORTH: f32 = 0.3;
 /// The worth of a number for a question that asks for one.
-const NUMBER_WORTH: f32 = 2.0;
+const NUMBER_WORTH: f32 = 3.0;
 /// Postings that are looked at one by one. Clues that are more common than that together are only looked up for the pages
 /// that rarer ones found.
 const MOST_POSTINGS: usize = 1 << 18;
@@ -25,7 +25,7 @@ pub(super) struct Clue<'a> {
     pub(super) lists: Lists<'a>,
     /// Numbers of the files that it names, ascending.
     pub(super) named: Vec<u32>,
-    /// Inverse document frequency, or what stands for it.
+    /// Inverse document frequency, for dates times what they are worth.
     rarity: f32,
     /// It only says where to look, wherever it stands.
     scope: bool,
@@ -37,8 +37,8 @@ pub(super) enum Kind {
     Word,
     /// A word of what is known about a page, such as its speaker.
     Name,
-    /// A date of a page, or that it holds a number.
-    Mark,
+    /// A date of a page.
+    Date,
 }
 
 /// The clues of a query, the rarest first.
@@ -46,6 +46,8 @@ pub(super) struct Clues<'a> {
     all: Vec<Clue<'a>>,
     /// How many are followed posting by posting.
     followed: usize,
+    /// The pages that hold a number, if the query asks for one.
+    numbers: Option<Lists<'a>>,
     /// The mean length of a page.
     average: f32,
 }
@@ -57,14 +59,10 @@ impl<'a> Clues<'a> {
         for word in &question.words {
             all.extend(words(index, view, word.term, word.scope).map(|clue| (word.term, clue)));
         }
-        for (term, worth) in &question.marks {
-            let mut clue = clue(index, Kind::Mark, view.lists(*term));
+        for (term, worth) in &question.dates {
+            let mut clue = clue(index, Kind::Date, view.lists(*term));
             clue.rarity *= worth;
             all.push((*term, clue));
-        }
-        if question.number {
-            let lists = view.lists(Term::NUMBER);
-            all.push((Term::NUMBER, Clue { rarity: NUMBER_WORTH, ..clue(index, Kind::Mark, lists) }));
         }
         all.retain(|(_, clue)| clue.lists.live > 0 || !clue.named.is_empty());
         all.sort_by_key(|(term, clue)| (clue.lists.live, *term, clue.kind));
@@ -76,7 +74,8 @@ impl<'a> Clues<'a> {
         });
         let followed = few.count().max(1).min(all.len());
         let average = (index.length as f32 / index.len().max(1) as f32).max(1.0);
-        Self { all, followed, average }
+        let numbers = question.number.then(|| view.lists(Term::NUMBER));
+        Self { all, followed, numbers, average }
     }
 
     /// The clues that are followed posting by posting.
@@ -87,6 +86,12 @@ impl<'a> Clues<'a> {
     /// The clues that are too common for that.
     pub(super) fn common(&self) -> &[Clue<'a>] {
         &self.all[self.followed..]
+    }
+
+    /// What it is worth that a page holds a number.
+    pub(super) fn number(&self, view: &View<'_>, slot: usize) -> f32 {
+        let holds = |numbers| view.count(numbers, slot) > 0;
+        if self.numbers.as_ref().is_some_and(holds) { NUMBER_WORTH } else { 0.0 }
     }
 
     /// The share of the names asked for that the page has, 0 to 1.

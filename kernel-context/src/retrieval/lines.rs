@@ -6,7 +6,8 @@ use kernel_types::PageNo;
 
 use super::index::{Index, IndexedPage, Source};
 use super::query::Query;
-use super::terms::{Analyzer, QueryTerm, asks_number, is_number};
+use super::question::{QueryTerm, asks_number, query_terms};
+use super::terms::{Analyzer, is_number};
 
 /// The worth of a word on the line below or above, against one on the line itself: sentences wrap.
 const BELOW: f32 = 0.6;
@@ -56,7 +57,7 @@ pub struct Ranked {
 /// ```
 #[must_use]
 pub fn best_line(query: &str, text: &str) -> Option<BestLine> {
-    Question::new(query).best_line(text)
+    Asked::new(query).best_line(text)
 }
 
 /// Orders `texts`, each with the path it comes from, by how well they fit `query`: best first, those without any word of
@@ -75,13 +76,13 @@ pub fn rank_texts(query: &str, texts: &[(&str, &str)]) -> Vec<Ranked> {
         let page = IndexedPage { page: PageNo(at as u64), text, source, about: &[], embedding: None };
         index.add(&page).expect("texts are numbered in order");
     }
-    let question = Question::new(query);
+    let asked = Asked::new(query);
     let mut ranked: Vec<Ranked> = index
         .search(&Query { text: query, embedding: None, limit: texts.len() })
         .into_iter()
         .filter_map(|hit| {
             let index = usize::try_from(hit.page.0).ok()?;
-            let line = question.best_line(texts.get(index)?.1).map_or(0.0, |best| best.score);
+            let line = asked.best_line(texts.get(index)?.1)?.score;
             Some(Ranked { index, score: hit.score * (0.5 + line) })
         })
         .collect();
@@ -90,7 +91,7 @@ pub fn rank_texts(query: &str, texts: &[(&str, &str)]) -> Vec<Ranked> {
 }
 
 /// A question taken apart once, to be held against many texts.
-struct Question {
+struct Asked {
     analyzer: Analyzer,
     words: Vec<QueryTerm>,
     wants_number: bool,
@@ -107,10 +108,10 @@ struct Line {
     definition: bool,
 }
 
-impl Question {
+impl Asked {
     fn new(query: &str) -> Self {
         let analyzer = Analyzer::new();
-        let words = analyzer.query(query);
+        let words = query_terms(&analyzer, query);
         let lower = query.to_lowercase();
         let wants_number = asks_number(query);
         let wants_definition = ASKS_DEFINITION.iter().any(|phrase| lower.contains(phrase));

@@ -4,7 +4,8 @@ use super::clue::Clues;
 use super::files::Files;
 use super::fuse;
 use super::index::Index;
-use super::query::{Hit, Query, Question};
+use super::query::{Hit, Query};
+use super::question::Question;
 use super::segment::Postings;
 use super::top::Top;
 use super::view::View;
@@ -39,12 +40,13 @@ impl Index {
         let best = best(view, &clues, &files, depth);
         let windows = Windows::new(view, &best);
         let scores = windows.scores(view, &clues);
-        let hits = windows.centres.iter().zip(scores).map(|(slot, score)| {
+        let found = windows.centres.iter().zip(scores).filter(|(_, score)| *score > 0.0);
+        let hits = found.map(|(slot, score)| {
             let leaf = view.leaf(slot);
             let lift = files.lift(leaf.origin) + NAME_LIFT * clues.names(view, slot);
-            Hit { page: leaf.page, score: score * lift }
+            Hit { page: leaf.page, score: (score + clues.number(view, slot)) * lift }
         });
-        let mut hits: Vec<Hit> = hits.filter(|hit| hit.score > 0.0).collect();
+        let mut hits: Vec<Hit> = hits.collect();
         sort(&mut hits);
         hits
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use rust_stemmers::{Algorithm, Stemmer};
 
-use super::irregular::base;
+use super::forms::base;
 use super::term::{Term, with_memo};
 use super::words::{Piece, pieces};
 
@@ -56,32 +56,6 @@ const NUMBERS: &[(&str, &str)] = &[
     ("two", "2"),
 ];
 
-/// Words after which a name says where to look, not what for: `under the Mozilla Public License`.
-const SCOPES: &[&str] = &["in", "of", "per", "under"];
-
-/// How a question asks for a number.
-const ASKS_NUMBER: &[&str] = &[
-    "how many",
-    "how much",
-    "how long",
-    "how old",
-    "how often",
-    "how soon",
-    "how far",
-    "percent",
-    "what year",
-    "which year",
-    "what time",
-];
-
-/// A term of a query.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct QueryTerm {
-    pub(crate) text: String,
-    /// It only names the document that is asked about.
-    pub(crate) scope: bool,
-}
-
 /// Turns texts into terms. Cheap to make, reusable.
 #[derive(Clone)]
 pub(crate) struct Analyzer {
@@ -109,24 +83,6 @@ impl Analyzer {
                 Piece::Pair(pair) => out.push(Term::new(pair)),
             });
         });
-    }
-
-    /// The distinct terms of a query, in order, stop words left out unless there is nothing else.
-    pub(crate) fn query(&self, text: &str) -> Vec<QueryTerm> {
-        let mut terms: Vec<QueryTerm> = Vec::new();
-        for (word, scope) in scoped_words(text) {
-            self.each(word, |term| match terms.iter_mut().find(|known| known.text == term) {
-                Some(known) => known.scope &= scope,
-                None => terms.push(QueryTerm { text: term.to_owned(), scope }),
-            });
-        }
-        if terms.iter().any(|term| !is_stop_word(&term.text)) {
-            terms.retain(|term| !is_stop_word(&term.text));
-        }
-        if terms.iter().all(|term| term.scope) {
-            terms.iter_mut().for_each(|term| term.scope = false);
-        }
-        terms
     }
 
     fn word(&self, word: &str, sink: &mut (impl FnMut(&str) + ?Sized)) {
@@ -157,34 +113,9 @@ impl Analyzer {
     }
 }
 
-/// The words of a query, each with whether it is part of a name that follows a preposition. Words of scripts without
-/// spaces stay together in one piece, which does no harm to bigrams.
-fn scoped_words(text: &str) -> impl Iterator<Item = (&str, bool)> {
-    let mut after_preposition = false;
-    let mut scope = false;
-    text.split_whitespace().map(move |word| {
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let name = bare.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit());
-        let link = matches!(bare, "the" | "a" | "an" | "version");
-        scope = name && (scope || after_preposition) || scope && link;
-        after_preposition = SCOPES.contains(&bare) || after_preposition && link;
-        let ends = word.ends_with([',', ';', ':', '?', '!']);
-        let scoped = scope;
-        scope &= !ends;
-        after_preposition &= !ends;
-        (word, scoped)
-    })
-}
-
 /// Whether the word, as a term, tells nothing.
 pub(crate) fn is_stop_word(term: &str) -> bool {
     STOP_WORDS.binary_search(&term).is_ok()
-}
-
-/// Whether a question asks for a number.
-pub(super) fn asks_number(question: &str) -> bool {
-    let lower = question.to_lowercase();
-    ASKS_NUMBER.iter().any(|phrase| lower.contains(phrase))
 }
 
 /// Whether the term is a number.
@@ -270,32 +201,5 @@ mod tests {
     fn cjk_text_becomes_bigrams() {
         check("页面置换 LRU", &["页面", "面置", "置换", "lru"]);
         check("核", &["核"]);
-    }
-
-    #[test]
-    fn a_query_leaves_out_what_says_nothing() {
-        let query =
-            |text: &str| Analyzer::new().query(text).into_iter().map(|term| term.text).collect::<Vec<_>>();
-        assert_eq!(
-            query("For how many months is the source of the source kept?"),
-            ["month", "sourc", "keep"]
-        );
-        assert_eq!(query("to be or not to be"), ["to", "be", "or", "not"]);
-        assert!(query("?!").is_empty());
-    }
-
-    #[test]
-    fn a_query_says_where_to_look() {
-        let scope = |text: &str| {
-            let terms = Analyzer::new().query(text).into_iter();
-            terms.filter(|term| term.scope).map(|term| term.text).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            scope("How long, under the Mozilla Public License 2.0, is it kept?"),
-            ["mozilla", "public", "licens", "2"]
-        );
-        assert_eq!(scope("What does Package mean in the Artistic License?"), ["artist", "licens"]);
-        assert_eq!(scope("What does Package mean in a package?"), [""; 0]);
-        assert_eq!(scope("in Rust"), [""; 0], "nothing else is asked");
     }
 }

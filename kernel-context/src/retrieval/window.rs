@@ -38,7 +38,7 @@ impl Windows {
         Self { centres, all, ends, members }
     }
 
-    /// The scores of the centres: each word counts where it is worth most, once in a window; marks and names count on the
+    /// The scores of the centres: each word counts where it is worth most, once in a window; names and dates count on the
     /// page itself.
     pub(super) fn scores(&self, view: &View<'_>, clues: &Clues<'_>) -> Vec<f32> {
         let mut scores = vec![0.0; self.ends.len()];
