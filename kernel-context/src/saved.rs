@@ -116,12 +116,14 @@ fn is_sound(space: &Space) -> bool {
     };
     let lists = listed(&space.fresh, Flags::FRESH) && listed(&space.recalled, Flags::RECALLED);
     let strays = groups().all(|(_, page)| page.place() == Place::Window || page.slot == 0);
+    let stubs = space.window.stubs.values().all(|stub| stub.is_sound(space.table.pages.len()));
     let sums = space.window.order.total() < HUGE;
     order
         && costs
         && head
         && lists
         && strays
+        && stubs
         && sums
         && count(Place::Window) == in_order
         && count(Place::Head) == distinct(&space.window.head)

@@ -59,6 +59,13 @@ impl Stub {
         self.text.is_empty()
     }
 
+    /// Whether it names pages of a table of `pages`; nothing else is assumed of saved bytes.
+    pub(crate) fn is_sound(&self, pages: usize) -> bool {
+        let within =
+            |(first, last): &(Number, Number)| 0 < *first && first <= last && *last as usize <= pages;
+        !self.is_empty() && self.ranges.is_sorted() && self.ranges.iter().all(within)
+    }
+
     /// Shows nothing and takes nothing.
     pub(crate) fn hide(&mut self) {
         (self.text, self.cost, self.print) = (Arc::from(""), 0, 0);

@@ -184,16 +184,19 @@ impl Table {
                 !matches!(page.kind, Kind::ToolCall | Kind::ToolResult | Kind::Note) || page.label > 0;
             linked && group && label && labelled && page.file as usize <= self.files.len()
         });
-        let reached: usize = (1..)
-            .zip(self.pages.iter())
-            .filter(|(number, page): &(Number, &Page)| page.group == *number)
-            .map(|(number, _)| self.links(number))
-            .sum();
         let notes = self.notes.values().all(|number| {
             let in_place = |place| matches!(place, Place::Notes | Place::Out);
             self.record(*number).is_some_and(|note| note.kind == Kind::Note && in_place(note.place()))
         });
-        pages && notes && reached == self.pages.len()
+        // Only once links are known to rise: else this would not end.
+        let reached = || -> usize {
+            (1..)
+                .zip(self.pages.iter())
+                .filter(|(number, page): &(Number, &Page)| page.group == *number)
+                .map(|(number, _)| self.links(number))
+                .sum()
+        };
+        pages && notes && reached() == self.pages.len()
     }
 
     /// How many records hang on a group; links rise, so this ends.
