@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kernel_context::{
-    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, Policy, TokenCounter,
+    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, Replacement, TokenCounter,
 };
 use kernel_types::{CacheModel, Importance, Origin, PageKind, PageNo, Timestamp, Tokens, hash_bytes};
 
@@ -36,7 +36,7 @@ impl Space {
     fn new(window: u64) -> Self {
         let config =
             PagerConfig { model: "gpt-4o".into(), window: Tokens(window), cache: CacheModel::default() };
-        let pager = Policy::default().make(&config).expect("the window is not zero");
+        let pager = Replacement::default().make(&config).expect("the window is not zero");
         Self { pager, swap: MemorySwap::default() }
     }
 
@@ -110,7 +110,7 @@ fn evict(c: &mut Criterion) {
         let config =
             PagerConfig { model: "gpt-4o".into(), window: Tokens(tokens), cache: CacheModel::default() };
         let saved = full.pager.save().expect("a state can be saved");
-        let load = || Policy::default().load(&config, &saved, &full.swap).expect("a saved state loads");
+        let load = || Replacement::default().load(&config, &saved, &full.swap).expect("a saved state loads");
         b.iter_batched_ref(
             load,
             |pager| {

@@ -6,7 +6,7 @@
 //! the window reads back byte for byte.
 //!
 //! A pager is a policy: no I/O, no clock, no randomness. Bodies come from a [`Swap`]; state changes only by [`Change`]s, which can be
-//! journaled and replayed. [`Policy`] makes the pagers that ship; your own needs seven methods and
+//! journaled and replayed. [`Replacement`] makes the pagers that ship; your own needs seven methods and
 //! `pager_conformance!` (feature `conformance`).
 //!
 //! # Pages of many agents, without a kernel
@@ -33,12 +33,12 @@
 //! # One address space, change by change
 //!
 //! ```
-//! use kernel_context::{Policy, Change, MemorySwap, PageDraft, PagerConfig, PagerError, PagerFactory};
+//! use kernel_context::{Replacement, Change, MemorySwap, PageDraft, PagerConfig, PagerError, PagerFactory};
 //! use kernel_types::{CacheModel, Importance, Origin, PageKind, Tokens, hash_bytes};
 //!
 //! # fn main() -> Result<(), PagerError> {
 //! let config = PagerConfig { model: "gpt-4o".into(), window: Tokens(4_000), cache: CacheModel::default() };
-//! let mut pager = Policy::default().make(&config)?;
+//! let mut pager = Replacement::default().make(&config)?;
 //! let mut swap = MemorySwap::default();
 //!
 //! // A page of a document, kept out of the window until it is needed.
@@ -83,9 +83,9 @@ mod page;
 mod pager;
 mod plan;
 mod planner;
-mod policy;
 mod recall;
 mod render;
+mod replacement;
 pub mod retrieval;
 mod saved;
 mod sequence;
@@ -105,7 +105,7 @@ pub use pager::{
     Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerFactory, Rendered, Segment, Swap, Trace,
 };
 pub use plan::{Plan, PlanKind};
-pub use policy::Policy;
+pub use replacement::Replacement;
 pub use retrieval::{BestLine, Ranked, best_line, rank_texts};
 pub use swap::MemorySwap;
 pub use tokens::{Ratio, TokenCounter};

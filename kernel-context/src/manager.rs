@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use kernel_types::{CacheModel, Importance, PageContent, PageKind, PageNo, Pid, Recalled, Timestamp, Tokens};
 
-use crate::{Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, Policy, Rendered};
+use crate::{
+    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, Rendered, Replacement,
+};
 
 /// The context windows of many agents.
 ///
@@ -46,7 +48,7 @@ impl ContextManager {
             window: Tokens(max_context_tokens),
             cache: CacheModel::default(),
         };
-        Self::with(Arc::new(Policy::default()), config)
+        Self::with(Arc::new(Replacement::default()), config)
     }
 
     /// Windows of another policy or for another model.

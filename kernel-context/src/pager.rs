@@ -163,7 +163,7 @@ pub struct PageStatus {
 /// The page table and replacement policy of one address space.
 ///
 /// # Contract
-/// - Policy only: synchronous, no clock, no I/O, no randomness. State changes only by `apply`,
+/// - Replacement only: synchronous, no clock, no I/O, no randomness. State changes only by `apply`,
 ///   deterministically.
 /// - A page that was allocated and not freed MUST be readable, byte for byte, resident or not.
 /// - Groups are atomic: a tool call and its results are resident together or not at all. A call without its result, or the

@@ -42,7 +42,6 @@ pub(crate) fn render(space: &Space, swap: &dyn Swap) -> Result<Rendered, PagerEr
     if space.window.shown.is_none() || space.window.head_cut {
         stable = 0;
     }
-    let kept_tokens: u64 = canvas.segments[..stable].iter().map(|segment| segment.tokens.0).sum();
     let marks = breakpoints::choose(&canvas.segments, head, frozen, stable, &space.config.cache);
     canvas.mark(&marks, space.table.shown_notes().next().is_some());
     notes(space, texts, &mut canvas);
@@ -55,7 +54,7 @@ pub(crate) fn render(space: &Space, swap: &dyn Swap) -> Result<Rendered, PagerEr
         resident: resident.into_iter().map(|page| PageNo(u64::from(page))).collect(),
         tokens: ratio.apply(space.window.load.all),
         raw_tokens: Tokens(space.window.load.all),
-        stable: ratio.apply(kept_tokens),
+        stable: ratio.apply(space.kept_tokens()),
         segments,
         breakpoints: marks,
         trace: Trace { entries: number_of(space.window.order.len()), chain },

@@ -6,7 +6,7 @@ use kernel_types::{decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::page::{Flags, Label, Number, Page, Place};
-use crate::policy::Policy;
+use crate::replacement::Replacement;
 use crate::space::{Growth, Space};
 use crate::stub::Stub;
 use crate::table::{File, Table};
@@ -62,7 +62,7 @@ pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
 /// counted anew.
 pub(crate) fn load(
     config: &PagerConfig,
-    policy: Policy,
+    policy: Replacement,
     bytes: &[u8],
     swap: &dyn Swap,
 ) -> Result<Space, PagerError> {

@@ -1,4 +1,4 @@
-//! `Space`: one address space, its page table and its window. What leaves it is a matter of its [`Policy`].
+//! `Space`: one address space, its page table and its window. What leaves it is a matter of its [`Replacement`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::admit::bodies;
 use crate::header::Face;
 use crate::page::{Flags, Kind, Number, Page, Place};
 use crate::pager::Trace;
-use crate::policy::Policy;
+use crate::replacement::Replacement;
 use crate::retrieval::{Hit, Index, IndexedPage, Query, Source};
 use crate::table::Table;
 use crate::window::{Entry, Load, Shown, What, Window};
@@ -27,7 +27,7 @@ const RATE_UNIT: u64 = 16;
 #[derive(Clone)]
 pub(crate) struct Space {
     pub(crate) config: Arc<PagerConfig>,
-    pub(crate) policy: Policy,
+    pub(crate) policy: Replacement,
     pub(crate) counter: TokenCounter,
     pub(crate) ratio: Ratio,
     pub(crate) table: Table,
@@ -144,7 +144,7 @@ impl Pager for Space {
 }
 
 impl Space {
-    pub(crate) fn new(config: PagerConfig, policy: Policy) -> Self {
+    pub(crate) fn new(config: PagerConfig, policy: Replacement) -> Self {
         let counter = TokenCounter::for_model(&config.model);
         Self {
             ratio: counter.ratio(),
@@ -251,6 +251,15 @@ impl Space {
     /// The most counted tokens the window takes.
     pub(crate) fn limit(&self) -> u64 {
         self.ratio.limit(self.config.window)
+    }
+
+    /// Tokens of the prefix that is as it was shown.
+    pub(crate) fn kept_tokens(&self) -> u64 {
+        if self.window.shown.is_none() || self.window.head_cut {
+            return 0;
+        }
+        let head: u64 = self.window.head.iter().map(|group| self.table.cost(*group)).sum();
+        head + self.window.order.prefix(self.window.kept() as usize)
     }
 
     /// The record of a group.

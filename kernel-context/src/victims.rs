@@ -4,7 +4,7 @@ use kernel_types::{PageNo, Timestamp};
 
 use crate::page::{Flags, Number, Place};
 use crate::planner::{self, Candidate, Situation};
-use crate::policy::Policy;
+use crate::replacement::Replacement;
 use crate::space::Space;
 use crate::stub;
 use crate::window::What;
@@ -21,12 +21,12 @@ pub(crate) fn plan(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
     let load = space.window.load;
     let cold = is_cold(space, now);
     let marks = marks(space.policy, limit);
-    if load.all <= marks.high && !(cold && matches!(space.policy, Policy::Generational { .. })) {
+    if load.all <= marks.high && !(cold && matches!(space.policy, Replacement::Generational { .. })) {
         return Ok(Plan::default());
     }
     let mut groups: Vec<Candidate> = candidates(space);
     let mut victims = match space.policy {
-        Policy::Generational { floor } => {
+        Replacement::Generational { floor } => {
             let situation = situation(space, &groups, floor, cold);
             planner::choose(&situation)
         }
@@ -69,9 +69,9 @@ fn kind_of(space: &Space, first: u32, cold: bool) -> PlanKind {
     }
 }
 
-fn marks(policy: Policy, limit: u64) -> Marks {
+fn marks(policy: Replacement, limit: u64) -> Marks {
     match policy {
-        Policy::BatchFifo { high, low } | Policy::Summarise { high, low } => {
+        Replacement::BatchFifo { high, low } | Replacement::Summarise { high, low } => {
             Marks { high: part(limit, high), low: part(limit, low) }
         }
         _ => Marks { high: limit, low: limit },
@@ -79,9 +79,9 @@ fn marks(policy: Policy, limit: u64) -> Marks {
 }
 
 /// What the stub of a compaction may take.
-fn reserve(policy: Policy, limit: u64) -> u64 {
+fn reserve(policy: Replacement, limit: u64) -> u64 {
     match policy {
-        Policy::Fifo | Policy::Lru | Policy::LruImportance => stub::share(limit).min(64),
+        Replacement::Fifo | Replacement::Lru | Replacement::LruImportance => stub::share(limit).min(64),
         _ => stub::share(limit),
     }
 }
@@ -127,10 +127,10 @@ fn situation<'a>(space: &'a Space, groups: &'a [Candidate], floor: f64, cold: bo
 }
 
 /// Sorts groups by the order in which a classic policy gives them up.
-fn rank(policy: Policy, groups: &mut [Candidate]) {
+fn rank(policy: Replacement, groups: &mut [Candidate]) {
     match policy {
-        Policy::Lru => groups.sort_by_key(|group| (u32::MAX - group.age, group.at)),
-        Policy::LruImportance => {
+        Replacement::Lru => groups.sort_by_key(|group| (u32::MAX - group.age, group.at)),
+        Replacement::LruImportance => {
             let oldest = groups.iter().map(|group| group.age).max().unwrap_or_default().max(1);
             let worth = |group: &Candidate| {
                 u32::from(group.importance) + (oldest - group.age).saturating_mul(1000) / oldest

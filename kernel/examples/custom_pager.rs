@@ -8,7 +8,8 @@
 use kernel::programs::Script;
 use kernel::{Kernel, KernelBuilder, Until};
 use kernel_context::{
-    Applied, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Policy, Rendered, Swap,
+    Applied, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Rendered, Replacement,
+    Swap,
 };
 use kernel_llm::{Canned, FnCpu, model_info};
 use kernel_types::{
@@ -69,7 +70,7 @@ impl Pager for FirstOut {
 
 /// Makes them.
 #[derive(Default)]
-pub(crate) struct FirstOuts(Policy);
+pub(crate) struct FirstOuts(Replacement);
 
 impl PagerFactory for FirstOuts {
     fn name(&self) -> &'static str {

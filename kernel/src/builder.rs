@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kernel_context::{PagerFactory, Policy};
+use kernel_context::{PagerFactory, Replacement};
 use kernel_llm::{Cpu, DeltaSink, NoDeltas};
 use kernel_sched::{PriorityRoundRobin, Scheduler};
 use kernel_security::{DenyAll, Policy, Sandbox};
@@ -52,7 +52,7 @@ impl Default for KernelBuilder {
             model: None,
             drivers: Vec::new(),
             sandbox: Arc::new(DenyAll),
-            pagers: Arc::new(Policy::default()),
+            pagers: Arc::new(Replacement::default()),
             scheduler: Box::new(|| Box::new(PriorityRoundRobin::default())),
             programs,
             policy: Policy::default(),

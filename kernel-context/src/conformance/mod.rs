@@ -54,7 +54,7 @@ pub const LAWS: &[(&str, Law)] = crate::pager_conformance!(@list @table);
 /// Expands to a module with one test for each law of the [`crate::Pager`] contract.
 ///
 /// ```
-/// kernel_context::pager_conformance!(generational, kernel_context::Policy::default());
+/// kernel_context::pager_conformance!(generational, kernel_context::Replacement::default());
 /// # fn main() {}
 /// ```
 #[macro_export]

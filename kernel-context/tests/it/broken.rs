@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kernel_context::conformance::LAWS;
 use kernel_context::{
-    Applied, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Policy, Rendered, Swap,
+    Applied, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Rendered, Replacement,
+    Swap,
 };
 use kernel_types::{Message, PageContent, PageNo, Part, Recalled, Role, Timestamp, Tokens};
 
@@ -58,7 +59,7 @@ fn broken(law: &str, factory: &dyn PagerFactory) -> bool {
 fn a_seeded_defect_breaks_a_law() {
     for (defect, law) in SEEDED {
         assert!(broken(law, &BrokenPagers(*defect)), "{defect:?} went unnoticed by {law}");
-        assert!(!broken(law, &Policy::default()), "{law} fails without the defect");
+        assert!(!broken(law, &Replacement::default()), "{law} fails without the defect");
     }
 }
 
@@ -70,7 +71,7 @@ impl PagerFactory for BrokenPagers {
     fn make(&self, config: &PagerConfig) -> Result<Box<dyn Pager>, PagerError> {
         let factor = if self.0 == Defect::ExceedsTheWindow { 2 } else { 1 };
         let config = PagerConfig { window: Tokens(config.window.0 * factor), ..config.clone() };
-        Ok(Box::new(BrokenPager { defect: self.0, inner: Policy::default().make(&config)? }))
+        Ok(Box::new(BrokenPager { defect: self.0, inner: Replacement::default().make(&config)? }))
     }
 
     fn load(
@@ -79,8 +80,9 @@ impl PagerFactory for BrokenPagers {
         saved: &[u8],
         swap: &dyn Swap,
     ) -> Result<Box<dyn Pager>, PagerError> {
-        let inner = Policy::default().load(config, saved, swap)?;
-        let inner = if self.0 == Defect::ForgetsOnLoad { Policy::default().make(config)? } else { inner };
+        let inner = Replacement::default().load(config, saved, swap)?;
+        let inner =
+            if self.0 == Defect::ForgetsOnLoad { Replacement::default().make(config)? } else { inner };
         Ok(Box::new(BrokenPager { defect: self.0, inner }))
     }
 }

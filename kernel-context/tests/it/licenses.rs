@@ -4,8 +4,8 @@ use std::path::Path;
 
 use kernel_context::conformance::Space;
 use kernel_context::{
-    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, Plan, Policy, TokenCounter, best_line,
-    rank_texts,
+    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, Plan, Replacement, TokenCounter,
+    best_line, rank_texts,
 };
 use kernel_types::{CacheModel, Importance, Origin, PageKind, Timestamp, Tokens, hash_bytes};
 
@@ -134,7 +134,7 @@ fn recalled_pages_fit_the_window() {
 
 #[test]
 fn chinese_and_code_are_found_by_their_own_words() {
-    let mut space = Space::new(&Policy::default(), 4_000);
+    let mut space = Space::new(&Replacement::default(), 4_000);
     space.document("手册/内存.md", "进程的页面按重要性置换，缺页时由内核调入。");
     let scheduler = space.document("手册/调度.md", "调度器给每个进程分配时间片，优先级数字越小越紧急。");
     let code =
@@ -167,7 +167,7 @@ struct Library {
 impl Library {
     fn import(split: (u64, u64)) -> Self {
         let config = PagerConfig { model: MODEL.to_owned(), window: WINDOW, cache: CacheModel::default() };
-        let pager = Policy::default().make(&config).unwrap();
+        let pager = Replacement::default().make(&config).unwrap();
         let mut library = Self { pager, swap: MemorySwap::default() };
         let entries = std::fs::read_dir(FOLDER).unwrap().map(Result::unwrap);
         let mut files: Vec<_> =

@@ -18,17 +18,17 @@ mod workload;
 
 use std::sync::Arc;
 
-use kernel_context::{PagerFactory, Policy, pager_conformance};
+use kernel_context::{PagerFactory, Replacement, pager_conformance};
 
-pager_conformance!(generational, Policy::default());
-pager_conformance!(generational_cheap, Policy::Generational { floor: 0.5 });
-pager_conformance!(generational_full, Policy::Generational { floor: 0.95 });
-pager_conformance!(lru, Policy::Lru);
-pager_conformance!(lru_importance, Policy::LruImportance);
-pager_conformance!(fifo, Policy::Fifo);
-pager_conformance!(batch_fifo, Policy::BatchFifo { high: 0.95, low: 0.75 });
-pager_conformance!(batch_tight, Policy::BatchFifo { high: 1.0, low: 1.0 });
-pager_conformance!(batch_wide, Policy::BatchFifo { high: 0.8, low: 0.2 });
-pager_conformance!(summarise, Policy::Summarise { high: 0.95, low: 0.75 });
-pager_conformance!(arc_dyn, Arc::new(Policy::default()) as Arc<dyn PagerFactory>);
-pager_conformance!(box_dyn, Box::new(Policy::default()) as Box<dyn PagerFactory>);
+pager_conformance!(generational, Replacement::default());
+pager_conformance!(generational_cheap, Replacement::Generational { floor: 0.5 });
+pager_conformance!(generational_full, Replacement::Generational { floor: 0.95 });
+pager_conformance!(lru, Replacement::Lru);
+pager_conformance!(lru_importance, Replacement::LruImportance);
+pager_conformance!(fifo, Replacement::Fifo);
+pager_conformance!(batch_fifo, Replacement::BatchFifo { high: 0.95, low: 0.75 });
+pager_conformance!(batch_tight, Replacement::BatchFifo { high: 1.0, low: 1.0 });
+pager_conformance!(batch_wide, Replacement::BatchFifo { high: 0.8, low: 0.2 });
+pager_conformance!(summarise, Replacement::Summarise { high: 0.95, low: 0.75 });
+pager_conformance!(arc_dyn, Arc::new(Replacement::default()) as Arc<dyn PagerFactory>);
+pager_conformance!(box_dyn, Box::new(Replacement::default()) as Box<dyn PagerFactory>);

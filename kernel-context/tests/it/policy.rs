@@ -1,11 +1,11 @@
 //! What the batch policy promises beyond the contract: when it evicts, what it leaves behind, how it looks.
 
 use kernel_context::conformance::Space;
-use kernel_context::{Change, PageDraft, PagerConfig, PagerError, PagerFactory, Policy};
+use kernel_context::{Change, PageDraft, PagerConfig, PagerError, PagerFactory, Replacement};
 use kernel_types::{Importance, Message, PageKind, PageNo, Part, Role, Tokens};
 
 const WINDOW: u64 = 2_000;
-const BATCH: Policy = Policy::BatchFifo { high: 0.95, low: 0.75 };
+const BATCH: Replacement = Replacement::BatchFifo { high: 0.95, low: 0.75 };
 
 fn space() -> Space {
     Space::new(&BATCH, WINDOW)
@@ -44,7 +44,7 @@ fn evictions_come_in_batches_between_the_watermarks() {
 #[test]
 fn watermarks_out_of_order_are_refused() {
     let config = space().config;
-    let make = |high, low| Policy::BatchFifo { high, low }.make(&config).map(|_| ());
+    let make = |high, low| Replacement::BatchFifo { high, low }.make(&config).map(|_| ());
     for (high, low) in [(0.5, 0.6), (1.1, 0.5), (0.9, 0.0), (0.9, -1.0), (f64::NAN, 0.5), (0.9, f64::NAN)] {
         assert!(matches!(make(high, low), Err(PagerError::Invalid(_))), "{high} {low}");
     }
@@ -53,7 +53,7 @@ fn watermarks_out_of_order_are_refused() {
 
 #[test]
 fn pages_used_often_stay_longer() {
-    let mut space = Space::new(&Policy::default(), WINDOW);
+    let mut space = Space::new(&Replacement::default(), WINDOW);
     let pages: Vec<PageNo> = (0..4).map(|seed| space.user(&filler(seed))).collect();
     for _ in 0..8 {
         space.apply(&Change::Recall(vec![pages[1]]));
@@ -68,7 +68,7 @@ fn pages_used_often_stay_longer() {
 
 #[test]
 fn old_use_fades() {
-    let mut space = Space::new(&Policy::default(), WINDOW);
+    let mut space = Space::new(&Replacement::default(), WINDOW);
     let page = space.user(&filler(0));
     for _ in 0..8 {
         space.apply(&Change::Recall(vec![page]));
@@ -283,7 +283,7 @@ fn another_model_counts_anew() {
 
 #[test]
 fn of_equals_the_larger_leaves_first() {
-    let mut space = Space::new(&Policy::default(), WINDOW);
+    let mut space = Space::new(&Replacement::default(), WINDOW);
     let older: Vec<PageNo> = (0..5).map(|seed| space.user(&filler(seed))).collect();
     let large = space.user(&filler(5).repeat(8));
     let all = |space: &Space| older.iter().all(|page| space.is_resident(*page));
@@ -298,7 +298,7 @@ fn of_equals_the_larger_leaves_first() {
 
 #[test]
 fn importance_outweighs_age() {
-    let mut space = Space::new(&Policy::default(), WINDOW);
+    let mut space = Space::new(&Replacement::default(), WINDOW);
     let mut allocate = |importance: f64, seed: u64| {
         let draft = space.draft(PageKind::User, &filler(seed));
         space.allocate(vec![PageDraft { importance: Importance::new(importance).unwrap(), ..draft }])[0]

@@ -263,8 +263,7 @@ mod tests {
     fn evictions_and_recalls_are_said_in_words() {
         let numbers = |range: std::ops::RangeInclusive<u64>| range.map(PageNo).collect::<Vec<_>>();
         let shown = Change::Rendered { trace: Default::default(), at: Default::default() };
-        let changes =
-            [Change::Evict(numbers(17..=42)), Change::Recall(numbers(3..=7)), shown.clone()];
+        let changes = [Change::Evict(numbers(17..=42)), Change::Recall(numbers(3..=7)), shown.clone()];
         assert_eq!(paged(&changes, false), "evicted pages 17-42, recalled 5 pages");
         assert_eq!(paged(&[shown], false), "");
         let compaction = Change::Compact { kind: kernel_context::PlanKind::Minor, evict: numbers(2..=3) };

@@ -133,7 +133,9 @@ impl Summary {
             Some(Event::Pages { changes: text }) => {
                 for change in changes(&text) {
                     match change {
-                        Change::Evict(pages) | Change::Compact { evict: pages, .. } => self.evicted += pages.len() as u64,
+                        Change::Evict(pages) | Change::Compact { evict: pages, .. } => {
+                            self.evicted += pages.len() as u64
+                        }
                         Change::Recall(pages) => self.recalled += pages.len() as u64,
                         _ => {}
                     }

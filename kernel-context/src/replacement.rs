@@ -1,4 +1,4 @@
-//! `Policy`: which pages leave a full window, and when.
+//! `Replacement`: which pages leave a full window, and when.
 
 use crate::space::Space;
 use crate::{Pager, PagerConfig, PagerError, PagerFactory, Swap, saved};
@@ -8,14 +8,14 @@ use crate::{Pager, PagerConfig, PagerError, PagerFactory, Swap, saved};
 /// All are one mechanism (page table, groups, stubs, rendering, recall) and differ in what a full window loses.
 ///
 /// ```
-/// use kernel_context::{PagerFactory, Policy};
+/// use kernel_context::{PagerFactory, Replacement};
 ///
-/// assert_eq!(Policy::default().name(), "generational");
-/// assert_eq!(Policy::named("lru"), Some(Policy::Lru));
+/// assert_eq!(Replacement::default().name(), "generational");
+/// assert_eq!(Replacement::named("lru"), Some(Replacement::Lru));
 /// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
-pub enum Policy {
+pub enum Replacement {
     /// Compacts in batches, where that costs the provider's prefix cache least: what is read again soon stays, what a
     /// compaction leaves is frozen, and older parts are rewritten only when that pays.
     Generational {
@@ -45,13 +45,13 @@ pub enum Policy {
     },
 }
 
-impl Default for Policy {
+impl Default for Replacement {
     fn default() -> Self {
         Self::Generational { floor: 0.8 }
     }
 }
 
-impl Policy {
+impl Replacement {
     /// All policies with their usual settings, the default first.
     pub const ALL: [Self; 6] = [
         Self::Generational { floor: 0.8 },
@@ -92,7 +92,7 @@ impl Policy {
     }
 }
 
-impl PagerFactory for Policy {
+impl PagerFactory for Replacement {
     fn name(&self) -> &'static str {
         match self {
             Self::Generational { .. } => "generational",
