@@ -34,7 +34,7 @@
 //!
 //! ```
 //! use kernel_context::{Replacement, Change, MemorySwap, PageDraft, PagerConfig, PagerError, PagerFactory};
-//! use kernel_types::{CacheModel, Importance, Origin, PageKind, Tokens, hash_bytes};
+//! use kernel_types::{CacheModel, Importance, Origin, PageKind, Timestamp, Tokens, hash_bytes};
 //!
 //! # fn main() -> Result<(), PagerError> {
 //! let config = PagerConfig { model: "gpt-4o".into(), window: Tokens(4_000), cache: CacheModel::default() };
@@ -51,6 +51,7 @@
 //!     pinned: false,
 //!     swapped: true,
 //!     origin: Some(Origin { path: "kitchen.md".into(), first_line: 7, last_line: 7, file }),
+//!     size: None,
 //! };
 //! let page = pager.apply(&Change::Allocate(vec![draft]), &swap)?.pages[0];
 //! assert!(!pager.read(page, &swap)?.resident);
@@ -60,7 +61,7 @@
 //! pager.apply(&Change::Recall(vec![found[0].page]), &swap)?;
 //! let rendered = pager.render(&swap)?;
 //! assert_eq!(rendered.resident, [page]);
-//! pager.apply(&Change::Rendered(rendered.trace), &swap)?;
+//! pager.apply(&Change::Rendered { trace: rendered.trace, at: Timestamp(0) }, &swap)?;
 //!
 //! // Evicted is not forgotten.
 //! pager.apply(&Change::Evict(vec![page]), &swap)?;

@@ -1,9 +1,9 @@
 //! A laboratory for paging policies: what a provider would have billed, and what agents would have needed.
 //!
 //! Three pieces of plain data that know nothing of each other: a [`Workload`] says what happens (pages arrive, a call
-//! needs some of them), a [`PrefixCache`] says what a call with those segments costs, a [`Report`] sums it up. Whoever
-//! drives a pager through a workload decides what is in the window of each call. Nothing here takes time, keeps real
-//! text or talks to a provider, and the same seed gives the same events.
+//! needs some of them), a [`PrefixCache`] says what a call with those segments costs, a [`Report`] sums it up. [`drive`]
+//! takes a pager through a workload, with a [`Process`] for each agent. Nothing here takes time, keeps real text or talks
+//! to a provider, and the same seed gives the same events.
 //!
 //! ```
 //! use kernel_context::sim::{Event, PrefixCache, Report, SegmentId, Shape, Workload};
@@ -31,8 +31,10 @@
 
 mod agent;
 mod cache;
+mod drive;
 mod entries;
 mod history;
+mod process;
 mod random;
 mod report;
 mod shape;
@@ -40,6 +42,8 @@ mod text;
 mod workload;
 
 pub use cache::{Bill, PrefixCache, SegmentId};
+pub use drive::{Setting, drive};
+pub use process::{Process, ProcessError, Shown};
 pub use report::Report;
 pub use shape::{LogNormal, Reuse, Shape};
 pub use workload::{Event, Kind, Page, PageId, Workload};

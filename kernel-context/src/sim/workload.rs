@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::fmt;
 
 use kernel_types::Importance;
 
@@ -11,6 +12,12 @@ use super::agent::Agent;
 /// Names a page of a workload. The pinned page is the same for all agents, all others are unique.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PageId(pub u64);
+
+impl fmt::Display for PageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// What a page is to the model.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -27,9 +34,9 @@ pub enum Kind {
 
 /// A piece of a conversation.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Page {
+pub struct Page<N = PageId> {
     /// Its name.
-    pub id: PageId,
+    pub id: N,
     /// What it is.
     pub kind: Kind,
     /// What whoever allocates it would say of it.
