@@ -13,12 +13,19 @@ use crate::table::number_of;
 use crate::window::What;
 use crate::{Applied, PageDraft, PagerError, Swap};
 
+/// Characters of what the user said that say what it is about.
+const TOPIC: usize = 600;
+
 impl Space {
     pub(crate) fn allocate(&mut self, drafts: &[PageDraft], swap: &dyn Swap) -> Result<Applied, PagerError> {
         let texts = admit(drafts, swap)?;
         let drawn =
             Draftsman::new(&self.table, self.counter, self.window.shown.is_some()).draw(drafts, &texts);
         self.check_room(&drawn)?;
+        let said = drafts.iter().zip(&texts).rfind(|(draft, _)| draft.kind == PageKind::User);
+        if let Some((_, text)) = said {
+            self.topic = Some(beginning(text));
+        }
         Ok(Applied { pages: self.insert(drawn, &texts) })
     }
 
@@ -134,11 +141,13 @@ impl Space {
                 Arc::make_mut(&mut self.window.head).push(first);
                 self.window.head_cut = true;
                 self.window.chained = 0;
+                self.window.warm.clear();
             }
             Place::Notes => self.supersede(note.unwrap_or_default(), first),
             Place::Window => {
                 self.window.push(&mut self.table, first, cost);
                 self.growth.since += cost;
+                self.habits.entered();
             }
         }
         if self.group(first).has(Flags::FRESH) {
@@ -181,5 +190,13 @@ impl Space {
         if was.has(Flags::RECALLED) {
             self.recalled.retain(|recalled| *recalled != group);
         }
+    }
+}
+
+/// Enough of a text to know what it is about.
+fn beginning(text: &Arc<str>) -> Arc<str> {
+    match text.char_indices().nth(TOPIC) {
+        Some((end, _)) => text[..end].into(),
+        None => Arc::clone(text),
     }
 }

@@ -13,7 +13,8 @@ use crate::table::number_of;
 use crate::window::What;
 
 impl Space {
-    /// Takes groups out. As part of a compaction, what stays is frozen and all stubs behind the cut become one.
+    /// Takes groups out. As part of a compaction, what lies before the cut is frozen and all stubs behind it become
+    /// one.
     pub(crate) fn evict(&mut self, pages: &[PageNo], compact: bool) -> Result<(), PagerError> {
         let mut groups = BTreeSet::new();
         for page in pages {
@@ -25,6 +26,9 @@ impl Space {
                 continue;
             }
             groups.insert(record.group);
+        }
+        if compact {
+            groups.iter().for_each(|group| self.habits.left(self.reuse(&self.group(*group))));
         }
         let mut gone = Vec::new();
         let mut first = None;
@@ -40,10 +44,22 @@ impl Space {
             self.leave_stub(at, &gone, compact);
         }
         self.bound_stubs();
-        if compact {
-            self.window.frozen = number_of(self.window.order.len());
+        if let Some(cut) = self.window.cut.filter(|_| compact) {
+            self.window.frozen = cut;
+            self.window.kept_young = number_of(self.window.order.len());
+            self.fade();
         }
         Ok(())
+    }
+
+    /// What was missed keeps its groups for some compactions, not for good.
+    fn fade(&mut self) {
+        let groups: Vec<Number> = self.window.entries().filter_map(|(_, entry)| entry.group()).collect();
+        for group in groups {
+            if self.group(group).faults > 0 {
+                self.table.update(group, |record| record.faults /= 2);
+            }
+        }
     }
 
     fn pinned_member(&self, group: Number) -> Option<(Number, &Page)> {
@@ -62,6 +78,7 @@ impl Space {
                 Arc::make_mut(&mut self.window.head).retain(|head| *head != group);
                 self.window.head_cut = true;
                 self.window.chained = 0;
+                self.window.warm.clear();
                 None
             }
             Place::Notes | Place::Out => None,

@@ -78,6 +78,7 @@ pub mod conformance;
 mod draft;
 mod error;
 mod evict;
+mod habits;
 mod header;
 mod manager;
 mod page;
@@ -98,6 +99,7 @@ mod swap;
 mod table;
 mod tokens;
 mod victims;
+mod warmth;
 mod window;
 
 pub use error::PagerError;

@@ -70,7 +70,7 @@ pub enum Change {
     Touch(Vec<PageNo>),
     /// Take pages (with their groups) out of the window. A pinned page is an error.
     Evict(Vec<PageNo>),
-    /// The same as part of a [`Plan`]: what stays is the frozen part from now on.
+    /// The same as part of a [`Plan`]: what lies before the first that leaves is the frozen part from now on.
     Compact {
         /// What it costs.
         kind: PlanKind,

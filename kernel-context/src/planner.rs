@@ -9,21 +9,17 @@
 //! with the mean window at least the floor. That is the renewal-reward view of a cache that is emptied in batches; where the cut
 //! falls by itself gives generations: what survived one compaction is rarely worth rewriting at the next.
 //!
-//! A victim is missed with the probability that a power law gives (reuse distances of agents are heavy-tailed: exponent 1.2):
-//! a group not used for `a` calls is used within the next `n` with probability 1 - (a / (a + n))^1.2, times a prior that rises
-//! with every use and miss. Missing it costs its tokens, written anew, and the call that asks for it. That is GreedyDual-Size with
-//! frequency (Cherkasova, 1998) with the price of a fetch in its place and expected misses for its counter.
+//! Missing a victim costs its tokens, written anew, and the call that asks for it. With its probability (of what
+//! [`Habits`](crate::habits::Habits) says, importance and relevance) that is GreedyDual-Size with frequency (Cherkasova, 1998):
+//! expected misses for the counter, the price of a fetch for the cost, a share of the tokens for the size.
 
 use kernel_types::CacheModel;
 
 use crate::page::Number;
 
-/// The exponent of the distances at which pages are used again.
-const REUSE_EXPONENT: f64 = 1.2;
-/// How probable it is that a page never used since it came is used at all.
-const FIRST_USE: f64 = 0.25;
-/// What a call that asks for a missing page writes, in tokens.
-const FAULT_OUTPUT: f64 = 60.0;
+/// What a miss is worth beside the page, in tokens of output: the call that asks for it, the wait, and the risk that nobody
+/// asks.
+const MISS: f64 = 1_000.0;
 /// At most so many cuts are tried.
 const CUTS: usize = 64;
 
@@ -34,14 +30,14 @@ pub(crate) struct Candidate {
     /// Its place in the order.
     pub(crate) at: u32,
     pub(crate) cost: u64,
-    /// Tokens of the order behind it.
-    pub(crate) behind: u64,
+    /// Tokens from the last cached prefix before it to the end: what would be written again but for what leaves.
+    pub(crate) rewritten: u64,
     /// Calls since it was last used.
     pub(crate) age: u32,
-    pub(crate) uses: u32,
-    pub(crate) faults: u32,
     /// In thousandths.
     pub(crate) importance: u16,
+    /// How probable it is that it would be missed before the compaction after this one.
+    pub(crate) missed: f64,
 }
 
 /// What the planner looks at. Tokens are as counted.
@@ -84,7 +80,7 @@ pub(crate) fn choose(situation: &Situation<'_>) -> Vec<Candidate> {
             freed += group.cost;
             loss += scale.loss(group);
             count += 1;
-            behind = behind.max(group.behind + group.cost);
+            behind = behind.max(group.rewritten);
             let after = situation.load + situation.stub - freed.min(situation.load);
             if after > situation.window {
                 continue;
@@ -102,6 +98,13 @@ pub(crate) fn choose(situation: &Situation<'_>) -> Vec<Candidate> {
         victims = situation.groups.to_vec();
     }
     victims
+}
+
+/// Calls that a usual compaction lasts: how far ahead misses count.
+pub(crate) fn horizon(window: u64, movable: u64, growth: u64, floor: f64) -> f64 {
+    let window = window as f64;
+    let low = (2.0 * floor - 1.0).max(1.0 - movable as f64 / window).clamp(0.0, 0.99);
+    ((1.0 - low) * window / growth as f64).max(1.0)
 }
 
 /// Indices at which a cut may lie, at most [`CUTS`] of them, spread evenly.
@@ -123,8 +126,6 @@ struct Scale {
     window: f64,
     floor: f64,
     growth: f64,
-    /// Calls that a usual compaction lasts: the horizon of expected misses.
-    horizon: f64,
 }
 
 impl Scale {
@@ -134,28 +135,20 @@ impl Scale {
         let (read, write) = (price(cache.read), price(cache.write));
         let window = situation.window as f64;
         let growth = situation.growth as f64;
-        let movable: u64 = situation.groups.iter().map(|group| group.cost).sum();
-        let low = (2.0 * situation.floor - 1.0).max(1.0 - movable as f64 / window).clamp(0.0, 0.99);
         Self {
             read,
             write,
             rewrite: if situation.cold { 0.0 } else { (write - read).max(0.0) },
-            fault: read * situation.load as f64 + price(cache.output) * FAULT_OUTPUT,
+            fault: read * situation.load as f64 + price(cache.output) * MISS,
             window,
             floor: situation.floor * window,
             growth,
-            horizon: ((1.0 - low) * window / growth).max(1.0),
         }
     }
 
-    /// The expected price of not having the group, until the compaction after.
+    /// The expected price of not having the group.
     fn loss(&self, group: &Candidate) -> f64 {
-        let age = f64::from(group.age) + 1.0;
-        let within = 1.0 - (age / (age + self.horizon)).powf(REUSE_EXPONENT);
-        let seen = f64::from(group.uses) + 2.0 * f64::from(group.faults);
-        let prior = (FIRST_USE + seen) / (1.0 + seen);
-        let importance = 0.5 + f64::from(group.importance) / 1000.0;
-        (within * prior * importance).min(1.0) * (self.fault + self.write * group.cost as f64)
+        group.missed * (self.fault + self.write * group.cost as f64)
     }
 
     /// Tokens a call until the window is full again, if it now holds `after`, `rewritten` are written anew, and misses of

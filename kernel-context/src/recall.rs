@@ -22,7 +22,11 @@ impl Space {
         }
         let mut applied = Applied::default();
         for group in groups {
-            if self.group(group).place() == Place::Out {
+            let record = self.group(group);
+            if record.place() == Place::Out {
+                if record.left > 0 && f64::from(self.calls.saturating_sub(record.left)) <= self.horizon() {
+                    self.habits.refault();
+                }
                 self.come_back(group);
                 self.recalled.push(group);
                 self.table.update(group, |record| {

@@ -25,7 +25,7 @@ pub(crate) fn render(space: &Space, swap: &dyn Swap) -> Result<Rendered, PagerEr
     }
     let head = canvas.segments.len();
     let mut chain = space.head_chain();
-    let (kept, mut stable, mut frozen) = (space.window.kept(), head, head);
+    let (kept, mut stable, mut frozen, mut young) = (space.window.kept(), head, head, head);
     for (at, entry) in space.window.entries() {
         match entry.what() {
             What::Stub(stub) => draw_stub(space, stub, &mut canvas),
@@ -38,11 +38,13 @@ pub(crate) fn render(space: &Space, swap: &dyn Swap) -> Result<Rendered, PagerEr
         }
         stable = if at < kept { canvas.segments.len() } else { stable };
         frozen = if at < space.window.frozen { canvas.segments.len() } else { frozen };
+        young = if at < space.window.kept_young { canvas.segments.len() } else { young };
     }
     if space.window.shown.is_none() || space.window.head_cut {
         stable = 0;
     }
-    let marks = breakpoints::choose(&canvas.segments, head, frozen, stable, &space.config.cache);
+    let marks =
+        breakpoints::choose(canvas.segments.len(), stable, &[frozen, young, head], &space.config.cache);
     canvas.mark(&marks, space.table.shown_notes().next().is_some());
     notes(space, texts, &mut canvas);
 

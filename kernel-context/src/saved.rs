@@ -1,10 +1,12 @@
 //! The saved form of an address space.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kernel_types::{decode, encode};
 use serde::{Deserialize, Serialize};
 
+use crate::habits::Habits;
 use crate::page::{Flags, Label, Number, Page, Place};
 use crate::replacement::Replacement;
 use crate::space::{Growth, Space};
@@ -14,7 +16,7 @@ use crate::window::{Entry, Marks, What, Window};
 use crate::{PagerConfig, PagerError, Ratio, Swap, TokenCounter};
 
 const KIND: u8 = b'P';
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// No saved window takes more; saved bytes that say so are not ours.
 const HUGE: u64 = 1 << 40;
@@ -36,6 +38,8 @@ struct Saved {
     recalled: Vec<Number>,
     calls: u32,
     growth: Growth,
+    habits: Habits,
+    topic: Option<Arc<str>>,
 }
 
 pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
@@ -54,6 +58,8 @@ pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
         recalled: space.recalled.clone(),
         calls: space.calls,
         growth: space.growth,
+        habits: space.habits,
+        topic: space.topic.clone(),
     };
     encode(KIND, VERSION, &saved).map_err(|error| PagerError::Corrupt(error.to_string()))
 }
@@ -79,7 +85,8 @@ pub(crate) fn load(
     space.ratio = if same_model { saved.ratio } else { space.ratio };
     (space.table, space.window) = (table, window);
     (space.fresh, space.recalled) = (saved.fresh, saved.recalled);
-    (space.calls, space.growth) = (saved.calls, saved.growth);
+    (space.calls, space.growth, space.habits) = (saved.calls, saved.growth, saved.habits);
+    space.topic = saved.topic;
     if !saved.ratio.is_sane() || !is_sound(&space) {
         return Err(contradiction());
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kernel_types::{PageContent, PageNo, Recalled, Timestamp, Tokens};
 
 use crate::admit::bodies;
+use crate::habits::Habits;
 use crate::header::Face;
 use crate::page::{Flags, Kind, Number, Page, Place};
 use crate::pager::Trace;
@@ -15,11 +16,19 @@ use crate::table::Table;
 use crate::window::{Entry, Load, Shown, What, Window};
 use crate::{
     Applied, Change, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio, Rendered, Swap, TokenCounter,
-    render, saved, victims,
+    planner, render, saved, victims,
 };
 
 /// How quickly the estimate of tokens a call follows what is seen: an eighth of the way.
 const RATE_SHIFT: u32 = 3;
+/// After so many calls, the use of the window in older ones counts half.
+const MEMORY: u64 = 512;
+/// A window that was not used enough is made up for in so many calls.
+const SPREAD: f64 = 128.0;
+/// It is aimed a little higher than asked for.
+const MARGIN: f64 = 0.003;
+/// And with no higher floor than this.
+const FULLEST: f64 = 0.95;
 /// The estimate is kept in sixteenths of a token.
 const RATE_UNIT: u64 = 16;
 
@@ -40,6 +49,9 @@ pub(crate) struct Space {
     /// The clock: renders that were answered.
     pub(crate) calls: u32,
     pub(crate) growth: Growth,
+    pub(crate) habits: Habits,
+    /// The beginning of what the user said last.
+    pub(crate) topic: Option<Arc<str>>,
 }
 
 /// How fast the window grows, in tokens that are not calibrated.
@@ -49,13 +61,27 @@ pub(crate) struct Growth {
     pub(crate) since: u64,
     /// A call, in sixteenths of a token.
     pub(crate) rate: u64,
+    /// Parts of the window that calls were shown, in thousandths, and how many calls.
+    pub(crate) filled: u64,
+    pub(crate) calls: u64,
 }
 
 impl Growth {
-    fn close(&mut self) {
+    fn close(&mut self, load: u64, window: u64) {
+        self.filled += load.saturating_mul(1000) / window.max(1);
+        self.calls += 1;
+        if self.calls >= 2 * MEMORY {
+            (self.filled, self.calls) = (self.filled / 2, self.calls / 2);
+        }
         let seen = std::mem::take(&mut self.since).saturating_mul(RATE_UNIT);
         self.rate =
             if self.rate == 0 { seen } else { self.rate - (self.rate >> RATE_SHIFT) + (seen >> RATE_SHIFT) };
+    }
+
+    /// The floor to plan for, so that windows that were not full before (at the beginning they never are) are made up for.
+    pub(crate) fn floor(&self, floor: f64) -> f64 {
+        let missing = (floor + MARGIN) * self.calls as f64 - self.filled as f64 / 1000.0;
+        (floor + missing.max(0.0) / SPREAD).min(FULLEST.max(floor))
     }
 
     /// Tokens a call adds, at least 1.
@@ -158,6 +184,8 @@ impl Space {
             recalled: Vec::new(),
             calls: 0,
             growth: Growth::default(),
+            habits: Habits::default(),
+            topic: None,
         }
     }
 
@@ -258,8 +286,30 @@ impl Space {
         if self.window.shown.is_none() || self.window.head_cut {
             return 0;
         }
-        let head: u64 = self.window.head.iter().map(|group| self.table.cost(*group)).sum();
-        head + self.window.order.prefix(self.window.kept() as usize)
+        self.head_cost() + self.window.order.prefix(self.window.kept() as usize)
+    }
+
+    /// Calls that a usual compaction lasts.
+    pub(crate) fn horizon(&self) -> f64 {
+        let floor = match self.policy {
+            Replacement::Generational { floor } => self.growth.floor(floor),
+            _ => 0.0,
+        };
+        let movable = self.limit().saturating_sub(self.window.load.fixed);
+        planner::horizon(self.limit(), movable, self.growth.per_call(), floor)
+    }
+
+    /// How probable it is that a group is used again before long, by what it and its kind did before.
+    pub(crate) fn reuse(&self, group: &Page) -> f64 {
+        let importance = self.table.members(group.group).map(|(_, page)| page.importance).max();
+        let importance = f64::from(importance.unwrap_or_default()) / 1000.0;
+        let age = self.calls.saturating_sub(group.used);
+        self.habits.within(group.uses, age, importance, self.horizon())
+    }
+
+    /// Tokens of the head.
+    pub(crate) fn head_cost(&self) -> u64 {
+        self.window.head.iter().map(|group| self.table.cost(*group)).sum()
     }
 
     /// The record of a group.
@@ -334,13 +384,21 @@ impl Space {
         self.table.members(group).fold(before, |chain, (_, page)| link(chain, page.print))
     }
 
-    /// Counts a use of a group.
+    /// Counts a use of a group. What is used where it was first shown is not used again.
     pub(crate) fn touch(&mut self, group: Number) {
         let calls = self.calls;
-        self.table.update(group, |record| {
-            record.uses = record.uses.saturating_add(1);
-            record.used = calls;
+        let again = self.table.update(group, |record| {
+            let first = record.uses == 0 && calls <= record.used + 1;
+            let again = !first && calls > record.used;
+            let before = record.uses;
+            if again {
+                (record.uses, record.used) = (before.saturating_add(1), calls);
+            }
+            again.then_some(before)
         });
+        if let Some(Some(before)) = again {
+            self.habits.used_again(before);
+        }
     }
 
     fn touch_all(&mut self, pages: &[PageNo]) -> Result<(), PagerError> {
@@ -364,10 +422,12 @@ impl Space {
             self.window.order.update(place as usize, |entry| entry.chain = chain);
         }
         self.window.chained = self.window.chained.max(entries);
-        self.window.shown = Some(Shown { entries, at_ms: at.0 });
+        let shown = Shown { entries, at_ms: at.0 };
+        self.window.warmed(shown, self.config.cache.ttl_s.saturating_mul(1000));
+        self.window.shown = Some(shown);
         (self.window.cut, self.window.head_cut) = (None, false);
         self.calls = self.calls.saturating_add(1);
-        self.growth.close();
+        self.growth.close(self.window.load.all, self.limit());
         let shown = |group: Number| self.group(group).slot <= entries;
         let (seen, unseen): (Vec<Number>, Vec<Number>) = self.fresh.iter().partition(|group| shown(**group));
         for group in seen {

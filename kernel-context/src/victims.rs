@@ -1,14 +1,21 @@
 //! The choice of victims: which groups leave the window before the next render.
 
+use std::collections::BTreeMap;
+
 use kernel_types::{PageNo, Timestamp};
 
 use crate::page::{Flags, Number, Place};
 use crate::planner::{self, Candidate, Situation};
 use crate::replacement::Replacement;
+use crate::retrieval::{Hit, Query};
 use crate::space::Space;
 use crate::stub;
+use crate::warmth::Warmth;
 use crate::window::What;
 use crate::{Change, PagerError, Plan, PlanKind};
+
+/// So many pages are looked at that have to do with what the user said last.
+const RELEVANT: usize = 64;
 
 /// When to evict and how far, in counted tokens.
 struct Marks {
@@ -27,7 +34,8 @@ pub(crate) fn plan(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
     let mut groups: Vec<Candidate> = candidates(space);
     let mut victims = match space.policy {
         Replacement::Generational { floor } => {
-            let situation = situation(space, &groups, floor, cold);
+            expect_misses(space, &mut groups);
+            let situation = situation(space, &groups, space.growth.floor(floor), cold);
             planner::choose(&situation)
         }
         policy => {
@@ -89,9 +97,11 @@ fn reserve(policy: Replacement, limit: u64) -> u64 {
 /// The groups of the order that may leave without need, in their order.
 fn candidates(space: &Space) -> Vec<Candidate> {
     let total = space.window.order.total();
+    let warmth = Warmth::of(space);
     let mut before = 0;
     let mut found = Vec::new();
     for (at, entry) in space.window.entries() {
+        let start = before;
         before += u64::from(entry.cost);
         let What::Group(group) = entry.what() else { continue };
         let record = space.group(group);
@@ -103,14 +113,37 @@ fn candidates(space: &Space) -> Vec<Candidate> {
             group,
             at,
             cost: u64::from(entry.cost),
-            behind: total - before,
+            rewritten: total - start + warmth.gap(at, start),
             age: space.calls.saturating_sub(record.used),
-            uses: u32::from(record.uses),
-            faults: u32::from(record.faults),
             importance: importance.unwrap_or_default(),
+            missed: 0.0,
         });
     }
     found
+}
+
+/// Sets how probable it is that each group would be missed: its reuse, corrected by how often this agent missed pages; more for
+/// what is important, was missed before, or is about what the user said last.
+fn expect_misses(space: &Space, groups: &mut [Candidate]) {
+    let correction = space.habits.correction();
+    let relevance = relevance(space);
+    for group in groups {
+        let record = space.group(group.group);
+        let relevant = space.table.members(group.group).filter_map(|(number, _)| relevance.get(&number));
+        let relevant = relevant.copied().fold(0.0, f64::max);
+        let importance = 0.5 + f64::from(group.importance) / 1000.0;
+        let weight = importance * (1.0 + f64::from(record.faults)) * (1.0 + relevant) * correction;
+        group.missed = (space.reuse(&record) * weight).min(1.0);
+    }
+}
+
+/// How much pages have to do with what the user said last, 0 to 1.
+fn relevance(space: &Space) -> BTreeMap<Number, f64> {
+    let Some(topic) = &space.topic else { return BTreeMap::new() };
+    let hits = space.index.search(&Query { text: topic, embedding: None, limit: RELEVANT });
+    let best = hits.first().map_or(1.0, |hit| f64::from(hit.score));
+    let relevance = |hit: Hit| Some((Number::try_from(hit.page.0).ok()?, f64::from(hit.score) / best));
+    hits.into_iter().filter_map(relevance).collect()
 }
 
 fn situation<'a>(space: &'a Space, groups: &'a [Candidate], floor: f64, cold: bool) -> Situation<'a> {
@@ -180,7 +213,7 @@ fn last_resort(space: &Space, mut excess: u64) -> Result<Vec<Candidate>, PagerEr
 
 fn unranked(space: &Space, group: Number, cost: u64) -> Candidate {
     let at = space.group(group).slot.checked_sub(1).unwrap_or(u32::MAX);
-    Candidate { group, at, cost, behind: 0, age: 0, uses: 0, faults: 0, importance: 0 }
+    Candidate { group, at, cost, rewritten: 0, age: 0, importance: 0, missed: 0.0 }
 }
 
 #[expect(

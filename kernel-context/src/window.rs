@@ -1,7 +1,7 @@
 //! The order of the window: what is rendered, entry by entry, with its cost and the hash of all bytes up to it.
 //!
-//! `head | frozen | young`: the head is the first system pages, the frozen part survived a compaction, the young part grew
-//! since. Entries that leave become holes, so that nobody's slot changes; holes are swept out when they are the most.
+//! `head | frozen | young`: the head is the first system pages, the frozen part is what the last compaction did not touch,
+//! the young part is what it kept behind that and what grew since. Entries that leave become holes, so that nobody's slot changes; holes are swept out when they are the most.
 //! Notes are rendered behind all this and are not in the order.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ use crate::table::{Table, number_of};
 const STUB: u32 = 1 << 31;
 /// Fewer holes than this are never swept.
 const FEW_HOLES: usize = 64;
+/// So many cached prefixes are kept track of.
+const MOST_WARM: usize = 32;
 
 /// One place in the window.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
@@ -41,6 +43,14 @@ impl Entry {
             0 => What::Hole,
             stub if stub & STUB != 0 => What::Stub(stub & !STUB),
             group => What::Group(group),
+        }
+    }
+
+    /// The group it holds.
+    pub(crate) const fn group(&self) -> Option<Number> {
+        match self.what() {
+            What::Group(group) => Some(group),
+            _ => None,
         }
     }
 }
@@ -80,8 +90,12 @@ pub(crate) struct Window {
     holes: usize,
     pub(crate) stubs: Arc<BTreeMap<u32, Stub>>,
     pub(crate) load: Load,
-    /// Entries that were in the window after the last compaction.
+    /// Entries before the cut of the last compaction: the next one is likely to cut there too.
     pub(crate) frozen: u32,
+    /// Entries that the last compaction left: or there.
+    pub(crate) kept_young: u32,
+    /// Counts of entries after which the provider has a cached prefix, ascending, with the time of its last use.
+    pub(crate) warm: Vec<Shown>,
     /// The last render that was answered.
     pub(crate) shown: Option<Shown>,
     /// The first entry that changed since then.
@@ -108,6 +122,9 @@ impl Window {
         let len = order.len();
         let within = |mark: u32| mark as usize <= len;
         let fits = within(marks.frozen)
+            && within(marks.kept_young)
+            && marks.warm.iter().all(|warm| within(warm.entries))
+            && marks.warm.is_sorted_by(|a, b| a.entries < b.entries)
             && within(marks.chained)
             && marks.shown.is_none_or(|shown| within(shown.entries));
         let listed = order.iter().filter(|entry| matches!(entry.what(), What::Stub(_))).count();
@@ -118,6 +135,8 @@ impl Window {
             stubs: Arc::new(stubs),
             load: Load::default(),
             frozen: marks.frozen,
+            kept_young: marks.kept_young,
+            warm: marks.warm,
             shown: marks.shown,
             cut: marks.cut,
             head_cut: marks.head_cut,
@@ -125,9 +144,11 @@ impl Window {
         })
     }
 
-    pub(crate) const fn marks(&self) -> Marks {
+    pub(crate) fn marks(&self) -> Marks {
         Marks {
             frozen: self.frozen,
+            kept_young: self.kept_young,
+            warm: self.warm.clone(),
             shown: self.shown,
             cut: self.cut,
             head_cut: self.head_cut,
@@ -185,6 +206,26 @@ impl Window {
     pub(crate) fn changed(&mut self, at: u32) {
         self.cut = Some(self.cut.map_or(at, |cut| cut.min(at)));
         self.chained = self.chained.min(at);
+        self.kept_young = self.kept_young.min(at);
+        self.warm.retain(|warm| warm.entries <= at);
+    }
+
+    /// The window was shown as far as `shown` says, with breakpoints; prefixes unused for `ttl_ms` are forgotten.
+    pub(crate) fn warmed(&mut self, shown: Shown, ttl_ms: u64) {
+        let before = self.shown.map(|before| before.entries).filter(|_| !self.head_cut);
+        let before = before.map(|before| self.cut.map_or(before, |cut| cut.min(before)));
+        let marks = [Some(shown.entries), Some(self.frozen), Some(self.kept_young), before];
+        for entries in marks.into_iter().flatten().filter(|mark| *mark <= shown.entries) {
+            match self.warm.binary_search_by_key(&entries, |warm| warm.entries) {
+                Ok(at) => self.warm[at].at_ms = shown.at_ms,
+                Err(at) => self.warm.insert(at, Shown { entries, at_ms: shown.at_ms }),
+            }
+        }
+        self.warm.retain(|warm| shown.at_ms.saturating_sub(warm.at_ms) < ttl_ms);
+        if self.warm.len() > MOST_WARM {
+            let oldest = self.warm.iter().map(|warm| warm.at_ms).min();
+            self.warm.retain(|warm| Some(warm.at_ms) != oldest);
+        }
     }
 
     /// The entries of the order that are not holes, with their places.
@@ -223,6 +264,8 @@ impl Window {
         };
         let marks = Marks {
             frozen: before(self.frozen),
+            kept_young: before(self.kept_young),
+            warm: self.warm.iter().map(|warm| Shown { entries: before(warm.entries), ..*warm }).collect(),
             shown: self.shown.map(|shown| Shown { entries: before(shown.entries), ..shown }),
             cut: self.cut.map(before),
             head_cut: self.head_cut,
@@ -230,8 +273,9 @@ impl Window {
         };
         self.order = self.order.iter().filter(|entry| entry.what != 0).copied().collect();
         self.holes = 0;
-        (self.frozen, self.shown, self.cut, self.chained) =
-            (marks.frozen, marks.shown, marks.cut, marks.chained);
+        (self.frozen, self.kept_young, self.shown) = (marks.frozen, marks.kept_young, marks.shown);
+        (self.cut, self.chained, self.warm) = (marks.cut, marks.chained, marks.warm);
+        self.warm.dedup_by_key(|warm| warm.entries);
         for (slot, entry) in (1..).zip(self.order.iter()) {
             if let What::Group(group) = entry.what() {
                 table.update(group, |record| record.slot = slot);
@@ -241,9 +285,11 @@ impl Window {
 }
 
 /// The places in the order that matter.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Marks {
     pub(crate) frozen: u32,
+    pub(crate) kept_young: u32,
+    pub(crate) warm: Vec<Shown>,
     pub(crate) shown: Option<Shown>,
     pub(crate) cut: Option<u32>,
     pub(crate) head_cut: bool,

@@ -55,8 +55,10 @@ fn watermarks_out_of_order_are_refused() {
 fn pages_used_often_stay_longer() {
     let mut space = Space::new(&Replacement::default(), WINDOW);
     let pages: Vec<PageNo> = (0..4).map(|seed| space.user(&filler(seed))).collect();
-    for _ in 0..8 {
-        space.apply(&Change::Recall(vec![pages[1]]));
+    for seed in 100..108 {
+        space.user(&filler(seed));
+        space.show();
+        space.apply(&Change::Touch(vec![pages[1]]));
     }
     for seed in 10..40 {
         space.user(&filler(seed));
