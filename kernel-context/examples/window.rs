@@ -18,8 +18,6 @@
 //! breakpoint is the index of the last segment of a cached prefix. A tool page joins the group of the assistant page before
 //! it. `open` may name a `policy` and a `floor` of window use of its own. Providers: those of the catalogue of kernel-types.
 
-#![expect(clippy::print_stdout, reason = "the answers are what it is for")]
-
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
 

@@ -8,7 +8,9 @@ use kernel_types::{PageKind, PageNo};
 use crate::admit::{admit, bodies, is_grouped};
 use crate::draft::{Draftsman, Drawn, DrawnGroup};
 use crate::page::{Flags, Number, Place};
-use crate::space::Space;
+use crate::replacement::Replacement;
+use crate::space::{Space, Topic};
+use crate::stub;
 use crate::table::number_of;
 use crate::window::What;
 use crate::{Applied, PageDraft, PagerError, Swap};
@@ -22,11 +24,17 @@ impl Space {
         let drawn =
             Draftsman::new(&self.table, self.counter, self.window.shown.is_some()).draw(drafts, &texts);
         self.check_room(&drawn)?;
-        let said = drafts.iter().zip(&texts).rfind(|(draft, _)| draft.kind == PageKind::User);
-        if let Some((_, text)) = said {
-            self.topic = Some(beginning(text));
+        let pages = self.insert(drawn, &texts);
+        let said = drafts
+            .iter()
+            .zip(&texts)
+            .zip(&pages)
+            .rfind(|((draft, _), _)| draft.kind == PageKind::User && !draft.swapped);
+        if let Some(((_, text), page)) = said {
+            let page = Number::try_from(page.0).unwrap_or_default();
+            self.topic = Some(Topic { page, text: beginning(text), new: true });
         }
-        Ok(Applied { pages: self.insert(drawn, &texts) })
+        Ok(Applied { pages })
     }
 
     /// Pages that belong to the group at the end of the window; if it is not there any more, to one of their own.
@@ -129,6 +137,12 @@ impl Space {
         let numbers = first..self.table.next();
         for (number, text) in numbers.clone().zip(texts) {
             self.index(number, text);
+            // All pages or none: a space that was made under another policy has none.
+            if matches!(self.policy, Replacement::Summarise { .. })
+                && self.table.gists.len() + 1 == number as usize
+            {
+                self.table.gists.push(stub::gist(text));
+            }
         }
         numbers.map(|number| PageNo(u64::from(number))).collect()
     }

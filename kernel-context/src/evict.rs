@@ -106,7 +106,7 @@ impl Space {
                 place = place.min(near);
             }
         }
-        stub.write(&self.table, self.counter);
+        stub.write(&self.table, self.counter, share(self.policy, self.limit()));
         if !stub.is_empty() {
             self.window.put_stub(place, stub);
         }
@@ -126,7 +126,7 @@ impl Space {
     fn bound_stubs(&mut self) {
         let limit = self.limit();
         let load = self.window.load;
-        let room = share(limit).min(limit.saturating_sub(load.all - load.stubs));
+        let room = share(self.policy, limit).min(limit.saturating_sub(load.all - load.stubs));
         if load.stubs <= room {
             return;
         }
@@ -136,7 +136,7 @@ impl Space {
         for place in places {
             self.absorb(&mut stub, place);
         }
-        stub.write(&self.table, self.counter);
+        stub.write(&self.table, self.counter, room);
         if stub.cost > room {
             stub.hide();
         }

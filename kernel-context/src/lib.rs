@@ -86,6 +86,7 @@ mod pager;
 mod plan;
 mod planner;
 mod recall;
+mod relevance;
 mod render;
 mod replacement;
 pub mod retrieval;

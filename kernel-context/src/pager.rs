@@ -198,7 +198,14 @@ pub trait Pager: Send {
     /// The pages that fit `query` best, within `budget` tokens (groups counted whole), best first. Changes nothing.
     fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled>;
 
-    /// What makes room for the next render, `now`, and nothing if it fits. Applied by the caller. Changes nothing.
+    /// The pages in the window that an answer of the model most likely used; the caller may touch them. Changes nothing.
+    fn used_by(&self, text: &str) -> Vec<PageNo> {
+        let _ = text;
+        Vec::new()
+    }
+
+    /// What makes room for the next render, `now`: changes to be applied by the caller, none if the window fits as it is. It may
+    /// bring pages in that the next call clearly needs. Changes nothing.
     fn plan(&self, now: Timestamp) -> Result<Plan, PagerError>;
 
     /// Renders the window. Changes nothing.

@@ -40,6 +40,13 @@ impl Space {
         Ok(applied)
     }
 
+    /// What a swapped page's group would take in the window; `None` if it cannot come back.
+    pub(crate) fn return_cost(&self, page: Number) -> Option<u64> {
+        let group = self.table.record(page)?.group;
+        self.check_return(group, page).ok()?;
+        Some(self.cost_back(group))
+    }
+
     /// Whether a group can come back: it is not a note that another superseded, and there is room beside what must stay.
     fn check_return(&self, group: Number, number: Number) -> Result<(), PagerError> {
         let record = self.group(group);

@@ -1,7 +1,6 @@
 //! The saved form of an address space.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use kernel_types::{decode, encode};
 use serde::{Deserialize, Serialize};
@@ -9,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::habits::Habits;
 use crate::page::{Flags, Label, Number, Page, Place};
 use crate::replacement::Replacement;
-use crate::space::{Growth, Space};
+use crate::space::{Growth, Space, Topic};
 use crate::stub::Stub;
-use crate::table::{File, Table};
+use crate::table::{File, Gist, Table};
 use crate::window::{Entry, Marks, What, Window};
 use crate::{PagerConfig, PagerError, Ratio, Swap, TokenCounter};
 
@@ -29,6 +28,7 @@ struct Saved {
     pages: Vec<Page>,
     labels: Vec<Label>,
     files: Vec<File>,
+    gists: Vec<Gist>,
     notes: BTreeMap<String, Number>,
     head: Vec<Number>,
     order: Vec<Entry>,
@@ -39,7 +39,7 @@ struct Saved {
     calls: u32,
     growth: Growth,
     habits: Habits,
-    topic: Option<Arc<str>>,
+    topic: Option<Topic>,
 }
 
 pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
@@ -49,6 +49,7 @@ pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
         pages: space.table.pages.iter().copied().collect(),
         labels: space.table.labels.iter().cloned().collect(),
         files: space.table.files.iter().cloned().collect(),
+        gists: space.table.gists.iter().cloned().collect(),
         notes: (*space.table.notes).clone(),
         head: (*space.window.head).clone(),
         order: space.window.order.iter().copied().collect(),
@@ -76,7 +77,8 @@ pub(crate) fn load(
         decode(KIND, VERSION, bytes).map_err(|error| PagerError::Corrupt(error.to_string()))?;
     let contradiction =
         || PagerError::Corrupt("its pages, groups and window contradict each other".to_owned());
-    let table = Table::of(saved.pages, saved.labels, saved.files, saved.notes).ok_or_else(contradiction)?;
+    let table = Table::of(saved.pages, saved.labels, saved.files, saved.gists, saved.notes)
+        .ok_or_else(contradiction)?;
     let window = Window::of(saved.head, saved.order, saved.stubs, saved.marks).ok_or_else(contradiction)?;
     let mut space = Space::new(config.clone(), policy);
     let counted = TokenCounter::for_model(&saved.model);

@@ -16,7 +16,7 @@ use crate::table::Table;
 use crate::window::{Entry, Load, Shown, What, Window};
 use crate::{
     Applied, Change, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio, Rendered, Swap, TokenCounter,
-    planner, render, saved, victims,
+    planner, relevance, render, saved, victims,
 };
 
 /// How quickly the estimate of tokens a call follows what is seen: an eighth of the way.
@@ -50,8 +50,17 @@ pub(crate) struct Space {
     pub(crate) calls: u32,
     pub(crate) growth: Growth,
     pub(crate) habits: Habits,
-    /// The beginning of what the user said last.
-    pub(crate) topic: Option<Arc<str>>,
+    /// What the user said last.
+    pub(crate) topic: Option<Topic>,
+}
+
+/// What the conversation is about now: the beginning of a page of the user.
+#[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Topic {
+    pub(crate) page: Number,
+    pub(crate) text: Arc<str>,
+    /// The model has not been shown it yet.
+    pub(crate) new: bool,
 }
 
 /// How fast the window grows, in tokens that are not calibrated.
@@ -137,6 +146,10 @@ impl Pager for Space {
 
     fn plan(&self, now: Timestamp) -> Result<Plan, PagerError> {
         victims::plan(self, now)
+    }
+
+    fn used_by(&self, text: &str) -> Vec<PageNo> {
+        relevance::used_by(self, text)
     }
 
     fn render(&self, swap: &dyn Swap) -> Result<Rendered, PagerError> {
@@ -436,6 +449,9 @@ impl Space {
         self.fresh = unseen;
         for group in std::mem::take(&mut self.recalled) {
             self.table.update(group, |record| record.flags.set(Flags::RECALLED, false));
+        }
+        if let Some(topic) = &mut self.topic {
+            topic.new = false;
         }
         self.window.sweep(&mut self.table);
     }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::TokenCounter;
 use crate::header::{print, shown};
 use crate::page::{Flags, Kind, Number, Page};
-use crate::table::Table;
+use crate::replacement::Replacement;
+use crate::table::{Gist, Table};
 
 /// The most page ranges and topics a stub lists.
 const MOST_RANGES: usize = 6;
@@ -20,8 +21,16 @@ const MOST_TOPICS: usize = 4;
 const KEPT_RANGES: usize = 32;
 /// Up to so many pages a stub forgets those that are back or freed.
 const FEW_PAGES: u64 = 256;
-/// Stubs together take at most this part of the window.
+/// Stubs together take at most this part of the window; summaries twice that.
 const SHARE: u64 = 16;
+/// What one page of a summary takes, about.
+const GIST_COST: u64 = 24;
+/// A summary gives the first words of so many pages at most,
+const MOST_GISTS: usize = 12;
+/// and so many words of each.
+const GIST_WORDS: usize = 12;
+/// Longest gist, in characters.
+const GIST_LENGTH: usize = 100;
 /// What a chat template adds to a stub.
 const OVERHEAD: u64 = 8;
 
@@ -37,8 +46,11 @@ pub(crate) struct Stub {
 }
 
 /// The most tokens all stubs may take in a window of `limit` tokens.
-pub(crate) const fn share(limit: u64) -> u64 {
-    limit / SHARE
+pub(crate) const fn share(policy: Replacement, limit: u64) -> u64 {
+    match policy {
+        Replacement::Summarise { .. } => limit / SHARE * 2,
+        _ => limit / SHARE,
+    }
 }
 
 impl Stub {
@@ -71,8 +83,8 @@ impl Stub {
         (self.text, self.cost, self.print) = (Arc::from(""), 0, 0);
     }
 
-    /// Brings the ranges and the text up to date.
-    pub(crate) fn write(&mut self, table: &Table, counter: TokenCounter) {
+    /// Brings the ranges and the text up to date; a summary takes about `room` tokens at most.
+    pub(crate) fn write(&mut self, table: &Table, counter: TokenCounter, room: u64) {
         self.ranges.sort_unstable();
         let pages: u64 = self.ranges.iter().map(|(first, last)| u64::from(last - first) + 1).sum();
         if pages <= FEW_PAGES {
@@ -83,7 +95,7 @@ impl Stub {
         if self.ranges.is_empty() {
             return self.hide();
         }
-        self.count(text(table, &self.ranges), counter);
+        self.count(text(table, &self.ranges, room), counter);
     }
 
     /// Counts the text again, for another tokenizer.
@@ -123,14 +135,40 @@ fn joined(ranges: &[(Number, Number)]) -> Vec<(Number, Number)> {
 }
 
 /// `[pages 17-42, 45 swapped out: MPL-1.1, read_file; recall by number or by words]`
-fn text(table: &Table, ranges: &[(Number, Number)]) -> String {
+fn text(table: &Table, ranges: &[(Number, Number)], room: u64) -> String {
     let pages: u64 = ranges.iter().map(|(first, last)| u64::from(last - first) + 1).sum();
     let word = if pages == 1 { "page" } else { "pages" };
     format!(
-        "[{word} {} swapped out: {}; recall by number or by words]",
+        "[{word} {} swapped out: {}; recall by number or by words{}]",
         listed(ranges),
-        topics(table, ranges).join(", ")
+        topics(table, ranges).join(", "),
+        summary(table, ranges, room)
     )
+}
+
+/// ` In short: 17: The first words; 25: ...`, of pages evenly spread; empty if the policy does not summarise.
+fn summary(table: &Table, ranges: &[(Number, Number)], room: u64) -> String {
+    let most = usize::try_from(room / GIST_COST).unwrap_or(MOST_GISTS).min(MOST_GISTS);
+    if most < 3 {
+        return String::new();
+    }
+    let all: u64 = ranges.iter().map(|(first, last)| u64::from(last - first) + 1).sum();
+    let step = usize::try_from(all).unwrap_or(usize::MAX).div_ceil(most - 2).max(1);
+    let pages = ranges.iter().flat_map(|(first, last)| *first..=*last).step_by(step);
+    let gist = |page: Number| table.gists.get((page as usize).checked_sub(1)?).map(|gist| (page, gist));
+    let gists: Vec<String> =
+        pages.filter_map(gist).map(|(page, gist)| format!("{page}: {}", gist.0)).collect();
+    if gists.is_empty() { String::new() } else { format!(". In short: {}", gists.join("; ")) }
+}
+
+/// The first words of a text, on one line.
+pub(crate) fn gist(text: &str) -> Gist {
+    let words: Vec<&str> = text.split_whitespace().take(GIST_WORDS).collect();
+    let mut gist: String = words.join(" ").chars().take(GIST_LENGTH).collect();
+    if words.len() == GIST_WORDS {
+        gist.push('…');
+    }
+    Gist(gist)
 }
 
 /// What the first of the pages are about.

@@ -23,12 +23,24 @@ impl Weigh for File {
     }
 }
 
+/// The first words of a page, for summaries.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Gist(pub(crate) String);
+
+impl Weigh for Gist {
+    fn weight(&self) -> u64 {
+        0
+    }
+}
+
 /// All pages, in order of their numbers.
 #[derive(Clone, Default)]
 pub(crate) struct Table {
     pub(crate) pages: Sequence<Page>,
     pub(crate) labels: Sequence<Label>,
     pub(crate) files: Sequence<File>,
+    /// Of each page, if the policy summarises; else none.
+    pub(crate) gists: Sequence<Gist>,
     /// The number of each file.
     numbers: Arc<BTreeMap<File, u32>>,
     /// The newest note of each name, in the window or not.
@@ -41,6 +53,7 @@ impl Table {
         pages: Vec<Page>,
         labels: Vec<Label>,
         files: Vec<File>,
+        gists: Vec<Gist>,
         notes: BTreeMap<String, Number>,
     ) -> Option<Self> {
         let numbers = Arc::new(files.iter().cloned().zip(0..).collect());
@@ -48,6 +61,7 @@ impl Table {
             pages: pages.into_iter().collect(),
             labels: labels.into_iter().collect(),
             files: files.into_iter().collect(),
+            gists: gists.into_iter().collect(),
             numbers,
             notes: Arc::new(notes),
         };
@@ -196,7 +210,8 @@ impl Table {
                 .map(|(number, _)| self.links(number))
                 .sum()
         };
-        pages && notes && reached() == self.pages.len()
+        let gists = [0, self.pages.len()].contains(&self.gists.len());
+        pages && notes && gists && reached() == self.pages.len()
     }
 
     /// How many records hang on a group; links rise, so this ends.

@@ -1,21 +1,16 @@
 //! The choice of victims: which groups leave the window before the next render.
 
-use std::collections::BTreeMap;
-
 use kernel_types::{PageNo, Timestamp};
 
 use crate::page::{Flags, Number, Place};
 use crate::planner::{self, Candidate, Situation};
+use crate::relevance::{relevance, swap_in};
 use crate::replacement::Replacement;
-use crate::retrieval::{Hit, Query};
 use crate::space::Space;
 use crate::stub;
 use crate::warmth::Warmth;
 use crate::window::What;
 use crate::{Change, PagerError, Plan, PlanKind};
-
-/// So many pages are looked at that have to do with what the user said last.
-const RELEVANT: usize = 64;
 
 /// When to evict and how far, in counted tokens.
 struct Marks {
@@ -23,7 +18,20 @@ struct Marks {
     low: u64,
 }
 
+/// What is clearly asked for comes in, then what must leaves.
 pub(crate) fn plan(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
+    let wanted = swap_in(space);
+    if wanted.is_empty() {
+        return make_room(space, now);
+    }
+    let mut next = space.clone();
+    next.recall(&wanted)?;
+    let mut plan = make_room(&next, now)?;
+    plan.changes.insert(0, Change::Recall(wanted));
+    Ok(plan)
+}
+
+fn make_room(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
     let limit = space.limit();
     let load = space.window.load;
     let cold = is_cold(space, now);
@@ -89,8 +97,10 @@ fn marks(policy: Replacement, limit: u64) -> Marks {
 /// What the stub of a compaction may take.
 fn reserve(policy: Replacement, limit: u64) -> u64 {
     match policy {
-        Replacement::Fifo | Replacement::Lru | Replacement::LruImportance => stub::share(limit).min(64),
-        _ => stub::share(limit),
+        Replacement::Fifo | Replacement::Lru | Replacement::LruImportance => {
+            stub::share(policy, limit).min(64)
+        }
+        _ => stub::share(policy, limit),
     }
 }
 
@@ -137,15 +147,6 @@ fn expect_misses(space: &Space, groups: &mut [Candidate]) {
     }
 }
 
-/// How much pages have to do with what the user said last, 0 to 1.
-fn relevance(space: &Space) -> BTreeMap<Number, f64> {
-    let Some(topic) = &space.topic else { return BTreeMap::new() };
-    let hits = space.index.search(&Query { text: topic, embedding: None, limit: RELEVANT });
-    let best = hits.first().map_or(1.0, |hit| f64::from(hit.score));
-    let relevance = |hit: Hit| Some((Number::try_from(hit.page.0).ok()?, f64::from(hit.score) / best));
-    hits.into_iter().filter_map(relevance).collect()
-}
-
 fn situation<'a>(space: &'a Space, groups: &'a [Candidate], floor: f64, cold: bool) -> Situation<'a> {
     Situation {
         cache: &space.config.cache,
@@ -153,7 +154,7 @@ fn situation<'a>(space: &'a Space, groups: &'a [Candidate], floor: f64, cold: bo
         window: space.limit(),
         load: space.window.load.all,
         growth: space.growth.per_call(),
-        stub: stub::share(space.limit()).min(48),
+        stub: stub::share(space.policy, space.limit()).min(48),
         floor,
         cold,
     }

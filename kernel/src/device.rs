@@ -245,6 +245,11 @@ impl Core {
         trace: kernel_context::Trace,
     ) {
         let mut changes = vec![Change::Rendered { trace, at: self.now() }];
+        let said = said(inference);
+        let used = self.with_pager(process, |pager, _, _| Ok(pager.used_by(&said))).unwrap_or_default();
+        if !used.is_empty() {
+            changes.push(Change::Touch(used));
+        }
         if !inference.usage.estimated && reported > Tokens::ZERO {
             changes.push(Change::Calibrate { estimated: raw, reported });
         }
@@ -569,4 +574,16 @@ impl Host for AgentHost {
         };
         Ok(HostExit { code, reason, stdout: output.stdout, stderr: output.stderr })
     }
+}
+
+/// What the model said and what it asked of tools.
+fn said(inference: &Inference) -> String {
+    let mut said = inference.text();
+    for part in &inference.parts {
+        if let kernel_types::Part::ToolCall { args, .. } = part {
+            said.push(' ');
+            said.push_str(args.as_str());
+        }
+    }
+    said
 }

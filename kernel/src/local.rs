@@ -29,10 +29,7 @@ impl Core {
                 let kind = PageKind::Note { name: name.clone() };
                 self.page_alloc(process, &mut [NewPage::text(kind, text.as_str())])
             }
-            Call::PageRead { page } => self
-                .with_pager(process, |pager, swap, _| pager.read(*page, swap))
-                .map(Answer::Page)
-                .map_err(Paged::from),
+            Call::PageRead { page } => self.page_read(process, *page),
             Call::PagePin { page } => self.change(process, Change::Pin(*page)),
             Call::PageUnpin { page } => self.change(process, Change::Unpin(*page)),
             Call::PageFree { page } => self.change(process, Change::Free(*page)),
@@ -157,6 +154,20 @@ impl Core {
         Ok(Answer::Pages(numbers))
     }
 
+    /// What is read is used; a swapped page comes back by itself where there is room for it beside what must stay.
+    fn page_read(&mut self, process: &mut Process, page: PageNo) -> Result<Answer, Paged> {
+        let content = self.with_pager(process, |pager, swap, _| pager.read(page, swap))?;
+        let used = if content.resident { Change::Touch(vec![page]) } else { Change::Recall(vec![page]) };
+        match self.apply(process, used) {
+            Ok(_) if content.resident => {}
+            Ok(_) => self.make_room(process)?,
+            // A note that another superseded, or a window full of what must stay: it can be read all the same.
+            Err(PagerError::Invalid(_) | PagerError::TooLarge { .. } | PagerError::AllPinned { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Answer::Page(content))
+    }
+
     fn recall(&mut self, process: &mut Process, args: &RecallArgs) -> Result<Answer, Paged> {
         let hits = self.with_pager(process, |pager, _, _| match &args.what {
             RecallQuery::Query(query) => Ok(pager.find(query, args.budget)),
@@ -225,13 +236,17 @@ impl Core {
 fn recall_tool() -> ToolSpec {
     let schema = serde_json::json!({
         "type": "object",
-        "properties": { "query": { "type": "string", "description": "words to look for" } },
-        "required": ["query"],
+        "properties": {
+            "query": { "type": "string", "description": "words to look for" },
+            "pages": { "type": "array", "items": { "type": "integer", "minimum": 1 },
+                "description": "or numbers of pages" },
+        },
         "additionalProperties": false,
     });
     ToolSpec {
         name: RECALL_TOOL.to_owned(),
-        description: "Brings pages that are swapped out back into view: those that fit the query best."
+        description: "Brings pages that are swapped out back into view: those that fit the query best, or those with the \
+                      given numbers."
             .to_owned(),
         input: schema.into(),
         recovery: kernel_types::Recovery::Reread,

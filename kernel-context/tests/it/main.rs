@@ -12,6 +12,7 @@ mod policies;
 mod policy;
 mod prefix_cache;
 mod recall;
+mod relevance;
 mod retrieval;
 mod tokens;
 mod walks;

@@ -1,5 +1,7 @@
 //! The line protocol of the example `window`: one answer a line, errors that change nothing, ids that follow the bytes.
 
+#![expect(clippy::disallowed_methods, reason = "the example is a program")]
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;

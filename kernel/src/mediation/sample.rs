@@ -238,7 +238,10 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
         SyscallNo::PageAlloc => {
             acts(alloc(page()), Effect::Paged(|change| matches!(change, Change::Allocate(_))))
         }
-        SyscallNo::PageRead => plain(Call::PageRead { page: FIRST }).after(alloc(page())),
+        SyscallNo::PageRead => {
+            let faulted = Effect::Paged(|change| matches!(change, Change::Recall(_)));
+            acts(Call::PageRead { page: FIRST }, faulted).after(alloc(NewPage { swapped: true, ..page() }))
+        }
         SyscallNo::PagePin => {
             let pinned = Effect::Paged(|change| matches!(change, Change::Pin(_)));
             acts(Call::PagePin { page: FIRST }, pinned).after(alloc(page()))

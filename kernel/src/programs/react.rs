@@ -6,8 +6,8 @@
 
 use kernel_types::{
     Answer, BlobHash, Call, CallResult, ErrorKind, ExitStatus, Importance, InferArgs, Inference, JsonText,
-    Millis, NewPage, Origin, PageBody, PageKind, Part, RecallArgs, RecallQuery, Reply, Retry, Spec, SysError,
-    Tokens, ToolCallArgs, ToolMode, ToolResult,
+    Millis, NewPage, Origin, PageBody, PageKind, PageNo, Part, RecallArgs, RecallQuery, Recalled, Reply,
+    Retry, Spec, SysError, Tokens, ToolCallArgs, ToolMode, ToolResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,8 @@ const IMPORT_TOOL: &str = "import_dir";
 
 /// The name under which the tool that recalls pages is offered to models.
 pub(crate) const RECALL_TOOL: &str = "recall";
+/// What one recall of a model brings back at most.
+const RECALL_TOKENS: u64 = 1000;
 
 /// Makes `react` programs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -386,12 +388,18 @@ fn actions(inference: &Inference) -> Vec<Acting> {
 /// The syscall for a tool call of the model.
 fn action(acting: &Acting) -> Call {
     if acting.name == RECALL_TOOL {
-        #[derive(Deserialize)]
-        struct Query {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Wanted {
             query: String,
+            pages: Vec<PageNo>,
         }
-        let query = acting.args.read::<Query>().map(|args| args.query).unwrap_or_default();
-        return Call::Recall(RecallArgs { what: RecallQuery::Query(query), budget: Tokens(1000) });
+        let wanted = acting.args.read::<Wanted>().unwrap_or_default();
+        let what = match wanted.pages.is_empty() {
+            true => RecallQuery::Query(wanted.query),
+            false => RecallQuery::Pages(wanted.pages),
+        };
+        return Call::Recall(RecallArgs { what, budget: Tokens(RECALL_TOKENS) });
     }
     Call::ToolCall(ToolCallArgs { tool: acting.name.clone(), args: acting.args.clone(), timeout: None })
 }
@@ -401,12 +409,26 @@ fn shown(result: &CallResult) -> (String, bool) {
     match result {
         Ok(Answer::Tool(tool)) => (tool.text.clone(), !tool.success),
         Ok(Answer::Recalled(hits)) if hits.is_empty() => ("nothing fits".to_owned(), false),
-        Ok(Answer::Recalled(hits)) => {
-            let pages: Vec<String> = hits.iter().map(|hit| hit.page.to_string()).collect();
-            (format!("pages {} are in your window now", pages.join(", ")), false)
-        }
+        Ok(Answer::Recalled(hits)) => (recalled(hits), false),
         Ok(_) => ("done".to_owned(), false),
         Err(error) => (error.message.clone(), true),
+    }
+}
+
+/// Where the pages are: what was in the window is pointed to, not repeated.
+fn recalled(hits: &[Recalled]) -> String {
+    let pages = |resident: bool| {
+        let pages = hits.iter().filter(|hit| hit.was_resident == resident);
+        let mut pages: Vec<PageNo> = pages.map(|hit| hit.page).collect();
+        pages.sort_unstable();
+        pages.iter().map(PageNo::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match (pages(false).as_str(), pages(true).as_str()) {
+        (back, "") => format!("pages {back} are in your window now, at its end"),
+        ("", there) => format!("pages {there} are in your window now, as they were before"),
+        (back, there) => {
+            format!("pages {back} are in your window now, at its end; pages {there} were in it before")
+        }
     }
 }
 
