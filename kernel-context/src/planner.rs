@@ -19,7 +19,7 @@ use crate::page::Number;
 
 /// What a miss is worth beside the page, in tokens of output: the call that asks for it, the wait, and the risk that nobody
 /// asks.
-const MISS: f64 = 1_000.0;
+const MISS: f64 = 1_500.0;
 /// At most so many cuts are tried.
 const CUTS: usize = 64;
 
