@@ -8,7 +8,7 @@ use kernel_types::{PageKind, PageNo};
 use crate::admit::{admit, bodies, is_grouped};
 use crate::draft::{Draftsman, Drawn, DrawnGroup};
 use crate::page::{Flags, Number, Place};
-use crate::space::Space;
+use crate::space::{Space, Topic};
 use crate::table::number_of;
 use crate::window::What;
 use crate::{Applied, PageDraft, PagerError, Swap};
@@ -22,11 +22,11 @@ impl Space {
         let drawn =
             Draftsman::new(&self.table, self.counter, self.window.shown.is_some()).draw(drafts, &texts);
         self.check_room(&drawn)?;
-        let said = drafts.iter().zip(&texts).rfind(|(draft, _)| draft.kind == PageKind::User);
-        if let Some((_, text)) = said {
-            self.topic = Some(beginning(text));
+        let said = drafts.iter().rposition(|draft| draft.kind == PageKind::User);
+        if let Some(at) = said {
+            self.topic = Some(Topic { text: beginning(&texts[at]), page: self.table.next() + number_of(at) });
         }
-        Ok(Applied { pages: self.insert(drawn, &texts) })
+        Ok(Applied { pages: self.insert(drafts, drawn, &texts) })
     }
 
     /// Pages that belong to the group at the end of the window; if it is not there any more, to one of their own.
@@ -51,7 +51,7 @@ impl Space {
         }
         drawn.groups.clear();
         let first = self.table.next();
-        let pages = self.insert(drawn, &texts);
+        let pages = self.insert(drafts, drawn, &texts);
         let last = self.table.members(group).map(|(number, _)| number).last().unwrap_or(group);
         self.table.update(last, |page| page.next = first);
         self.grow_group(group, was + cost, cost);
@@ -114,10 +114,11 @@ impl Space {
         Err(PagerError::AllPinned { pinned: self.ratio.apply(fixed), window: self.config.window })
     }
 
-    fn insert(&mut self, drawn: Drawn, texts: &[Arc<str>]) -> Vec<PageNo> {
+    fn insert(&mut self, drafts: &[PageDraft], drawn: Drawn, texts: &[Arc<str>]) -> Vec<PageNo> {
         let first = self.table.next();
         drawn.files.into_iter().for_each(|file| self.table.add_file(file));
-        for (mut page, label) in drawn.pages.into_iter().zip(drawn.labels) {
+        for ((mut page, label), draft) in drawn.pages.into_iter().zip(drawn.labels).zip(drafts) {
+            page.extra = self.table.extras.push(&draft.about, draft.embedding.as_ref());
             if let Some(label) = label {
                 self.table.labels.push(label);
                 page.label = number_of(self.table.labels.len());

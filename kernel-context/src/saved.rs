@@ -6,17 +6,18 @@ use std::sync::Arc;
 use kernel_types::{decode, encode};
 use serde::{Deserialize, Serialize};
 
+use crate::extras::{Extra, Extras};
 use crate::habits::Habits;
 use crate::page::{Flags, Label, Number, Page, Place};
 use crate::replacement::Replacement;
-use crate::space::{Growth, Space};
+use crate::space::{Growth, Space, Topic};
 use crate::stub::Stub;
 use crate::table::{File, Table};
 use crate::window::{Entry, Marks, What, Window};
 use crate::{PagerConfig, PagerError, Ratio, Swap, TokenCounter};
 
 const KIND: u8 = b'P';
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 /// No saved window takes more; saved bytes that say so are not ours.
 const HUGE: u64 = 1 << 40;
@@ -29,6 +30,9 @@ struct Saved {
     pages: Vec<Page>,
     labels: Vec<Label>,
     files: Vec<File>,
+    extras: Vec<Extra>,
+    /// The embedding models of all vectors.
+    models: Vec<Arc<str>>,
     notes: BTreeMap<String, Number>,
     head: Vec<Number>,
     order: Vec<Entry>,
@@ -39,16 +43,19 @@ struct Saved {
     calls: u32,
     growth: Growth,
     habits: Habits,
-    topic: Option<Arc<str>>,
+    topic: Option<Topic>,
 }
 
 pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
+    let (extras, models) = space.table.extras.parts();
     let saved = Saved {
         model: space.config.model.clone(),
         ratio: space.ratio,
         pages: space.table.pages.iter().copied().collect(),
         labels: space.table.labels.iter().cloned().collect(),
         files: space.table.files.iter().cloned().collect(),
+        extras,
+        models,
         notes: (*space.table.notes).clone(),
         head: (*space.window.head).clone(),
         order: space.window.order.iter().copied().collect(),
@@ -76,7 +83,9 @@ pub(crate) fn load(
         decode(KIND, VERSION, bytes).map_err(|error| PagerError::Corrupt(error.to_string()))?;
     let contradiction =
         || PagerError::Corrupt("its pages, groups and window contradict each other".to_owned());
-    let table = Table::of(saved.pages, saved.labels, saved.files, saved.notes).ok_or_else(contradiction)?;
+    let extras = Extras::of(saved.extras, saved.models).ok_or_else(contradiction)?;
+    let table =
+        Table::of(saved.pages, saved.labels, saved.files, extras, saved.notes).ok_or_else(contradiction)?;
     let window = Window::of(saved.head, saved.order, saved.stubs, saved.marks).ok_or_else(contradiction)?;
     let mut space = Space::new(config.clone(), policy);
     let counted = TokenCounter::for_model(&saved.model);
@@ -124,6 +133,7 @@ fn is_sound(space: &Space) -> bool {
     let lists = listed(&space.fresh, Flags::FRESH) && listed(&space.recalled, Flags::RECALLED);
     let strays = groups().all(|(_, page)| page.place() == Place::Window || page.slot == 0);
     let stubs = space.window.stubs.values().all(|stub| stub.is_sound(space.table.pages.len()));
+    let topic = space.topic.as_ref().is_none_or(|topic| space.table.record(topic.page).is_some());
     let sums = space.window.order.total() < HUGE;
     order
         && costs
@@ -131,6 +141,7 @@ fn is_sound(space: &Space) -> bool {
         && lists
         && strays
         && stubs
+        && topic
         && sums
         && count(Place::Window) == in_order
         && count(Place::Head) == distinct(&space.window.head)

@@ -7,6 +7,7 @@ use kernel_types::{BlobHash, Origin, PageKind, PageNo};
 use serde::{Deserialize, Serialize};
 
 use crate::PagerError;
+use crate::extras::Extras;
 use crate::page::{Flags, Kind, Label, Number, Page, Place};
 use crate::sequence::{Sequence, Weigh};
 
@@ -29,6 +30,7 @@ pub(crate) struct Table {
     pub(crate) pages: Sequence<Page>,
     pub(crate) labels: Sequence<Label>,
     pub(crate) files: Sequence<File>,
+    pub(crate) extras: Extras,
     /// The number of each file.
     numbers: Arc<BTreeMap<File, u32>>,
     /// The newest note of each name, in the window or not.
@@ -41,6 +43,7 @@ impl Table {
         pages: Vec<Page>,
         labels: Vec<Label>,
         files: Vec<File>,
+        extras: Extras,
         notes: BTreeMap<String, Number>,
     ) -> Option<Self> {
         let numbers = Arc::new(files.iter().cloned().zip(0..).collect());
@@ -48,6 +51,7 @@ impl Table {
             pages: pages.into_iter().collect(),
             labels: labels.into_iter().collect(),
             files: files.into_iter().collect(),
+            extras,
             numbers,
             notes: Arc::new(notes),
         };
@@ -196,7 +200,7 @@ impl Table {
                 .map(|(number, _)| self.links(number))
                 .sum()
         };
-        pages && notes && reached() == self.pages.len()
+        pages && notes && reached() == self.pages.len() && self.extras_are_sound()
     }
 
     /// How many records hang on a group; links rise, so this ends.

@@ -7,7 +7,7 @@ use kernel_types::{PageNo, Timestamp};
 use crate::page::{Flags, Number, Place};
 use crate::planner::{self, Candidate, Situation};
 use crate::replacement::Replacement;
-use crate::retrieval::{Hit, Query};
+use crate::retrieval::Query;
 use crate::space::Space;
 use crate::stub;
 use crate::warmth::Warmth;
@@ -140,10 +140,19 @@ fn expect_misses(space: &Space, groups: &mut [Candidate]) {
 /// How much pages have to do with what the user said last, 0 to 1.
 fn relevance(space: &Space) -> BTreeMap<Number, f64> {
     let Some(topic) = &space.topic else { return BTreeMap::new() };
-    let hits = space.index.search(&Query { text: topic, embedding: None, limit: RELEVANT });
+    let hits = space.index.search(&Query { limit: RELEVANT, ..Query::words(&topic.text) });
     let best = hits.first().map_or(1.0, |hit| f64::from(hit.score));
-    let relevance = |hit: Hit| Some((Number::try_from(hit.page.0).ok()?, f64::from(hit.score) / best));
-    hits.into_iter().filter_map(relevance).collect()
+    let by_words = hits.iter().map(|hit| (hit.page, f64::from(hit.score) / best));
+    let said = space.table.record(topic.page).and_then(|page| space.table.embedding(page));
+    let near = said.map(|said| space.index.nearest(&said, RELEVANT)).unwrap_or_default();
+    let by_vectors = near.iter().map(|hit| (hit.page, f64::from(hit.score).min(1.0)));
+    let mut relevance: BTreeMap<Number, f64> = BTreeMap::new();
+    for (page, share) in by_words.chain(by_vectors) {
+        let Ok(number) = Number::try_from(page.0) else { continue };
+        let known = relevance.entry(number).or_default();
+        *known = known.max(share);
+    }
+    relevance
 }
 
 fn situation<'a>(space: &'a Space, groups: &'a [Candidate], floor: f64, cold: bool) -> Situation<'a> {

@@ -141,13 +141,11 @@ impl Core {
                 }
             };
             drafts.push(PageDraft {
-                kind: page.kind.clone(),
-                body,
                 importance: page.importance,
                 pinned: page.pinned || page.kind == PageKind::System,
                 swapped: page.swapped,
                 origin: page.origin.clone(),
-                size: None,
+                ..PageDraft::new(page.kind.clone(), body)
             });
         }
         let used: Vec<_> = drafts.iter().map(|draft| draft.body).collect();

@@ -4,7 +4,9 @@ use kernel_types::{PageKind, Tokens};
 
 use super::model::random_changes;
 use super::space::{Space, prose};
-use crate::{Change, PagerError, PagerFactory};
+use super::vectors::towards;
+use crate::retrieval::Query;
+use crate::{Change, PageDraft, PagerError, PagerFactory};
 
 /// Replaying the same changes gives the same bytes.
 pub fn the_same_changes_give_the_same_state(factory: &dyn PagerFactory) {
@@ -32,8 +34,10 @@ pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
             Space { config: space.config.clone(), pager: loaded, swap: space.swap.clone(), now: space.now };
         assert_eq!(twin.saved(), saved, "seed {seed}");
         assert_eq!(twin.pager.pages(), space.pager.pages(), "seed {seed}");
-        let query = "river stone text";
-        assert_eq!(twin.pager.find(query, Tokens(600)), space.pager.find(query, Tokens(600)), "seed {seed}");
+        let vector = towards(45.0);
+        let query = Query::words("river stone text").near(Some(&vector));
+        let answers = |space: &Space| space.pager.find(&query, Tokens(600));
+        assert_eq!(answers(&twin), answers(&space), "seed {seed}");
         for more in 0..20 {
             twin.user(&prose(more, 30));
             space.user(&prose(more, 30));
@@ -75,6 +79,9 @@ pub fn hostile_bytes_are_refused(factory: &dyn PagerFactory) {
     space.apply(&Change::Evict(pages));
     let draft = space.draft(PageKind::Note { name: "step".into() }, "3");
     space.allocate(vec![draft]);
+    let draft = space.draft(PageKind::Assistant, "It rained.");
+    let about = vec!["Ann".to_owned(), "2023-05-07".to_owned()];
+    space.allocate(vec![PageDraft { about, embedding: Some(towards(30.0)), ..draft }]);
     let saved = space.saved();
     let load = |bytes: &[u8]| factory.load(&space.config, bytes, &space.swap);
     assert!(load(&saved).is_ok());
@@ -95,7 +102,7 @@ pub fn hostile_bytes_are_refused(factory: &dyn PagerFactory) {
                 let _ = odd.pager.render(&odd.swap);
                 let _ = odd
                     .try_apply(&Change::Evict(odd.pager.pages().iter().map(|status| status.page).collect()));
-                let _ = odd.pager.find("text", Tokens(100));
+                let _ = odd.pager.find(&Query::words("text").near(Some(&towards(0.0))), Tokens(100));
             }
         }
     }
