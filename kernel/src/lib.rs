@@ -29,6 +29,7 @@ pub mod programs;
 mod recover;
 mod sources;
 mod tree;
+mod vectors;
 
 pub use crate::audit::StoreAudit;
 pub use crate::builder::KernelBuilder;
