@@ -6,6 +6,7 @@
 mod bad_input;
 mod commands;
 mod disk;
+mod embeddings;
 mod home;
 mod kill;
 mod loopback;

@@ -29,7 +29,7 @@ Exit codes:
 Environment:
   ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL   Anthropic, or a server that speaks its protocol
   OPENAI_API_KEY, OPENAI_BASE_URL         OpenAI, or any server with chat completions
-  AGENTOS_DATA_DIR, AGENTOS_CPU, AGENTOS_MODEL   defaults of the flags of these names
+  AGENTOS_DATA_DIR, AGENTOS_CPU, AGENTOS_MODEL, AGENTOS_EMBEDDINGS   defaults of the flags of these names
   NO_COLOR                                no colours
 Keys are read from the environment only. They are never logged, journaled or shown.";
 
@@ -97,6 +97,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Fetch what is not needed but useful. Nothing is fetched without this.
+    Setup {
+        #[command(subcommand)]
+        command: SetupCommand,
+    },
     /// Check what a run needs: the data directory, Python for the local model, keys, local servers, the sandbox.
     Doctor,
     /// Print a completion script for a shell.
@@ -131,6 +136,8 @@ pub(crate) struct RunArgs {
     pub(crate) window: Option<u64>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) embeddings: EmbeddingArgs,
     /// Let the agent write in the workspace; without, it only reads.
     #[arg(long)]
     pub(crate) write: bool,
@@ -140,6 +147,14 @@ pub(crate) struct RunArgs {
     /// Threads of the local model [default: as many as there are cores, at most 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct EmbeddingArgs {
+    /// A folder with a static embedding model (one safetensors matrix and its tokenizer), or `off`: pages are found also
+    /// if they share no word with a question [default: what `agentos setup embeddings` fetched, if it did].
+    #[arg(long, value_name = "DIR", env = "AGENTOS_EMBEDDINGS")]
+    pub(crate) embeddings: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -177,6 +192,8 @@ pub(crate) struct ResumeArgs {
     pub(crate) pid: String,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) embeddings: EmbeddingArgs,
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +206,15 @@ pub(crate) struct KillArgs {
     /// The same as -s KILL.
     #[arg(short = '9', conflicts_with = "signal")]
     pub(crate) nine: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SetupCommand {
+    /// A small embedding model (19 MB, with python3 and pip): pages are then found also if they share no word with a question.
+    ///
+    /// It is the PyPI package `wordllama`, pinned by SHA-256, and goes into the data directory. Runs and resumes from then
+    /// on use it; `--embeddings off` does without.
+    Embeddings,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,6 +8,7 @@ mod cpu;
 mod data;
 mod doctor;
 mod drive;
+mod embeddings;
 mod failure;
 mod format;
 mod journal;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::args::{AuditCommand, Cli, Command};
+use crate::args::{AuditCommand, Cli, Command, SetupCommand};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
 
@@ -61,6 +62,7 @@ async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Resume(args) => resume::resume(global, args, ui).await,
         Command::Kill(args) => kill::kill(global, args, ui).await,
         Command::Audit { command: AuditCommand::Verify(args) } => audit::verify(global, args, ui).await,
+        Command::Setup { command: SetupCommand::Embeddings } => embeddings::setup(global, ui).await,
         Command::Doctor => doctor::doctor(global, ui).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
