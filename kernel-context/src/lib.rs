@@ -96,6 +96,7 @@ mod stub;
 mod swap;
 mod table;
 mod tokens;
+pub mod transfer;
 mod victims;
 mod warmth;
 mod window;

@@ -110,6 +110,11 @@ pub enum Change {
         /// Its vector.
         embedding: Embedding,
     },
+    /// Make an empty space the one whose [`Pager::save`] lies in base64 at this address: an import.
+    Restore {
+        /// The address of the text.
+        state: BlobHash,
+    },
     /// The window was shown to the model as [`Rendered::trace`] says: what it holds is now expected to be cached.
     Rendered {
         /// What was shown.

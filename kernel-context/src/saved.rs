@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kernel_types::{decode, encode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kernel_types::{BlobHash, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::extras::{Extra, Extras};
@@ -101,6 +103,18 @@ pub(crate) fn load(
     }
     space.take_in(recount, swap)?;
     Ok(space)
+}
+
+impl Space {
+    /// The space that was saved, in place of this one, which is empty.
+    pub(crate) fn restored(&self, state: BlobHash, swap: &dyn Swap) -> Result<Self, PagerError> {
+        if self.table.pages.len() > 0 || self.calls > 0 {
+            return Err(PagerError::Invalid("only an empty space can be restored".to_owned()));
+        }
+        let text = swap.body(&state).ok_or_else(|| PagerError::Fault(vec![state]))?;
+        let bytes = STANDARD.decode(&*text).map_err(|error| PagerError::Corrupt(error.to_string()))?;
+        load(&self.config, self.policy, &bytes, swap)
+    }
 }
 
 /// Whether every group is where its record says, and nowhere else.

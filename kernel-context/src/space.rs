@@ -212,6 +212,7 @@ impl Space {
                 self.table.embed(*page, embedding)?;
                 self.index.embed(*page, embedding);
             }
+            Change::Restore { state } => *self = self.restored(*state, swap)?,
             Change::Rendered { trace, at } => self.rendered(*trace, *at),
             Change::Calibrate { estimated, reported } => {
                 self.ratio = self.ratio.observe(*estimated, *reported);

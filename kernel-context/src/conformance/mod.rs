@@ -39,7 +39,7 @@ pub use order::{
     recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
 };
 pub use saved::{
-    a_saved_space_is_the_same, hostile_bytes_are_refused, loading_needs_bodies,
+    a_restored_space_is_the_same, a_saved_space_is_the_same, hostile_bytes_are_refused, loading_needs_bodies,
     the_same_changes_give_the_same_state,
 };
 pub use space::Space;
@@ -77,6 +77,7 @@ macro_rules! pager_conformance {
             a_page_larger_than_the_window_is_refused
             a_pinned_page_stays
             a_resident_page_is_recalled_in_place
+            a_restored_space_is_the_same
             a_saved_space_is_the_same
             a_swapped_page_waits
             a_tool_call_leaves_and_returns_with_its_result

@@ -1,5 +1,7 @@
 //! Laws: a state is what its changes made it, and survives being saved.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kernel_types::{PageKind, Tokens};
 
 use super::model::random_changes;
@@ -45,6 +47,29 @@ pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
         }
         assert_eq!(twin.saved(), space.saved(), "seed {seed}");
     }
+}
+
+/// A space restored from the saved state of another is the same; only an empty one takes it, and only a whole one.
+pub fn a_restored_space_is_the_same(factory: &dyn PagerFactory) {
+    let mut space = Space::new(factory, 1200);
+    random_changes(&mut space, 7, 100);
+    let saved = space.saved();
+    let mut twin = Space::new(factory, 1200);
+    let state = kernel_types::hash_bytes(STANDARD.encode(&saved).as_bytes());
+    let fault = twin.try_apply(&Change::Restore { state });
+    assert!(matches!(fault, Err(PagerError::Fault(_))), "{fault:?}");
+    twin.swap = space.swap.clone();
+    let cut = twin.swap.insert(STANDARD.encode(&saved[..saved.len() / 2]));
+    for wrong in [cut, twin.swap.insert("not base64")] {
+        let refused = twin.try_apply(&Change::Restore { state: wrong });
+        assert!(matches!(refused, Err(PagerError::Corrupt(_))), "{refused:?}");
+    }
+    twin.swap.insert(STANDARD.encode(&saved));
+    twin.apply(&Change::Restore { state });
+    assert_eq!(twin.saved(), saved);
+    let again = twin.try_apply(&Change::Restore { state });
+    assert!(matches!(again, Err(PagerError::Invalid(_))), "{again:?}");
+    assert_eq!(twin.show(), space.show());
 }
 
 /// Loading without the bodies is a fault that names them all.

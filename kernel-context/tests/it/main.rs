@@ -13,6 +13,7 @@ mod prefix_cache;
 mod recall;
 mod retrieval;
 mod tokens;
+mod transfer;
 mod walks;
 mod workload;
 
