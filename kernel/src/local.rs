@@ -185,7 +185,7 @@ impl Core {
         Ok(Answer::Done)
     }
 
-    fn apply(&mut self, process: &mut Process, change: Change) -> Result<Vec<PageNo>, PagerError> {
+    pub(crate) fn apply(&mut self, process: &mut Process, change: Change) -> Result<Vec<PageNo>, PagerError> {
         self.with_pager(process, |pager, swap, changes| {
             let applied = pager.apply(&change, swap)?;
             changes.push(change);

@@ -13,3 +13,4 @@ mod loopback;
 mod main_job;
 mod providers;
 mod questions;
+mod transfer;

@@ -92,6 +92,18 @@ pub(crate) enum Command {
     /// Works beside a running kernel, which acts on it within a second. If no kernel runs the process, the signal waits
     /// until `resume`.
     Kill(KillArgs),
+    /// Write the pages of a process to standard output, one JSON object a line.
+    ///
+    /// What a process remembers, for people to read and for `agentos import` on another machine: each page with its text,
+    /// where it comes from and whether the model sees it; the last line holds the rest in base64. Works beside a running
+    /// kernel, on ended processes too, and writes nothing to the store.
+    Export(ExportArgs),
+    /// Make a new process that has the pages of an exported one.
+    ///
+    /// Every line is checked, and nothing is made if one is wrong. The process has the same pages in the same window, byte
+    /// for byte. With --task it answers that when it is resumed (`agentos resume`), recalling what the task needs; without,
+    /// it only holds the pages.
+    Import(ImportArgs),
     /// Check the audit trail.
     Audit {
         #[command(subcommand)]
@@ -194,6 +206,27 @@ pub(crate) struct ResumeArgs {
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) embeddings: EmbeddingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// What `agentos export` wrote; `-` for standard input.
+    pub(crate) file: PathBuf,
+    /// What to do with the pages, in words.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) task: Option<String>,
+    /// The provider of the model for the task, as in `agentos run`.
+    #[arg(long, value_name = "CPU", default_value = "auto", env = "AGENTOS_CPU")]
+    pub(crate) cpu: CpuChoice,
+    /// The model for the task [default: that of the exported process].
+    #[arg(long, value_name = "MODEL", env = "AGENTOS_MODEL")]
+    pub(crate) model: Option<String>,
 }
 
 #[derive(Debug, Args)]

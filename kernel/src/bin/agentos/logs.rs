@@ -236,6 +236,7 @@ fn paged(changes: &[Change], verbose: bool) -> String {
             }
             Change::Pin(page) => parts.push(format!("pinned page {page}")),
             Change::Embed { page, .. } => parts.push(format!("embedded page {page}")),
+            Change::Restore { .. } => parts.push("restored an exported space".to_owned()),
             Change::Unpin(page) => parts.push(format!("unpinned page {page}")),
             Change::Free(page) => parts.push(format!("freed page {page}")),
             Change::Calibrate { estimated, reported } if verbose => {

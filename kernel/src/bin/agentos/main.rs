@@ -23,6 +23,7 @@ mod resume;
 mod run;
 mod setup;
 mod signals;
+mod transfer;
 mod ui;
 
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Logs(args) => logs::logs(global, args, ui).await,
         Command::Resume(args) => resume::resume(global, args, ui).await,
         Command::Kill(args) => kill::kill(global, args, ui).await,
+        Command::Export(args) => transfer::export(global, args).await,
+        Command::Import(args) => transfer::import(global, args, ui).await,
         Command::Audit { command: AuditCommand::Verify(args) } => audit::verify(global, args, ui).await,
         Command::Setup { command: SetupCommand::Embeddings } => embeddings::setup(global, ui).await,
         Command::Doctor => doctor::doctor(global, ui).await,
