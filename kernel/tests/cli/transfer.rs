@@ -46,7 +46,8 @@ fn an_imported_process_exports_the_same_in_another_store() {
 fn an_imported_process_goes_on_with_a_task() {
     let (home, _, text) = exported();
     home.file("space.jsonl", &text);
-    let cpu = home.scripted("[[reply]]\ntext = \"A year.\"\n");
+    // A script counts what the model has said in the prompt: the first reply was given before the export.
+    let cpu = home.scripted("[[reply]]\ntext = \"no\"\n[[reply]]\ntext = \"A year.\"\n");
     let args = ["import", "space.jsonl", "--task", "How long is the source available?", "--cpu", &cpu];
     let pid = home.run(&args).ok().pid();
     let ended = home.run(&["resume", &pid]).ok();
