@@ -8,6 +8,7 @@
 mod broken;
 mod licenses;
 mod manager;
+mod policies;
 mod policy;
 mod prefix_cache;
 mod recall;
@@ -15,6 +16,7 @@ mod retrieval;
 mod tokens;
 mod transfer;
 mod walks;
+mod window;
 mod workload;
 
 use std::sync::Arc;
