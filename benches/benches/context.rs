@@ -3,10 +3,11 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kernel_context::retrieval::Query;
 use kernel_context::{
     Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, Replacement, TokenCounter,
 };
-use kernel_types::{CacheModel, Importance, Origin, PageKind, PageNo, Timestamp, Tokens, hash_bytes};
+use kernel_types::{CacheModel, Origin, PageKind, PageNo, Timestamp, Tokens, hash_bytes};
 
 const WORDS: [&str; 24] = [
     "river", "stone", "window", "garden", "letter", "summer", "engine", "market", "silver", "forest",
@@ -45,13 +46,9 @@ impl Space {
         let first_line = 1 + 10 * u32::try_from(number % 50).expect("below 50");
         let file = hash_bytes(path.as_bytes());
         PageDraft {
-            kind: PageKind::Document,
-            body: self.swap.insert(text(number)),
-            importance: Importance::default(),
-            pinned: false,
             swapped,
             origin: Some(Origin { path, first_line, last_line: first_line + 9, file }),
-            size: None,
+            ..PageDraft::new(PageKind::Document, self.swap.insert(text(number)))
         }
     }
 
@@ -141,7 +138,11 @@ fn find(c: &mut Criterion) {
     for pages in [1_000, 10_000] {
         let space = Space::filled(10_000, 0, pages);
         group.bench_function(BenchmarkId::new("pages", pages), |b| {
-            b.iter(|| space.pager.find(black_box("the prompt prefix cache of section 777"), Tokens(1_400)));
+            b.iter(|| {
+                space
+                    .pager
+                    .find(&Query::words(black_box("the prompt prefix cache of section 777")), Tokens(1_400))
+            });
         });
     }
     group.finish();

@@ -7,6 +7,11 @@ use kernel_types::{BlobHash, JsonText, PageKind};
 
 use crate::{PageDraft, PagerError, Swap};
 
+/// The most that a page can be about.
+const MOST_ABOUT: usize = 32;
+/// The most bytes of one of them.
+const LONGEST_ABOUT: usize = 256;
+
 /// The bodies of `drafts`, once each draft is well formed and every tool call has its results.
 pub(crate) fn admit(drafts: &[PageDraft], swap: &dyn Swap) -> Result<Vec<Arc<str>>, PagerError> {
     let bodies = bodies(drafts.iter().map(|draft| draft.body), swap)?;
@@ -48,6 +53,11 @@ fn check_draft(draft: &PageDraft, body: &str) -> Result<(), PagerError> {
     }
     if draft.origin.as_ref().is_some_and(|origin| origin.first_line > origin.last_line) {
         return invalid("the first line of a page lies behind its last");
+    }
+    if draft.about.len() > MOST_ABOUT || draft.about.iter().any(|about| about.len() > LONGEST_ABOUT) {
+        return Err(PagerError::Invalid(format!(
+            "a page is about at most {MOST_ABOUT} things of {LONGEST_ABOUT} bytes each"
+        )));
     }
     if let PageKind::ToolCall { name, .. } = &draft.kind
         && !JsonText::parse(body).is_ok_and(|args| args.value().is_object())

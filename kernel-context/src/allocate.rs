@@ -24,7 +24,7 @@ impl Space {
         let drawn =
             Draftsman::new(&self.table, self.counter, self.window.shown.is_some()).draw(drafts, &texts);
         self.check_room(&drawn)?;
-        let pages = self.insert(drawn, &texts);
+        let pages = self.insert(drafts, drawn, &texts);
         let said = drafts
             .iter()
             .zip(&texts)
@@ -59,7 +59,7 @@ impl Space {
         }
         drawn.groups.clear();
         let first = self.table.next();
-        let pages = self.insert(drawn, &texts);
+        let pages = self.insert(drafts, drawn, &texts);
         let last = self.table.members(group).map(|(number, _)| number).last().unwrap_or(group);
         self.table.update(last, |page| page.next = first);
         self.grow_group(group, was + cost, cost);
@@ -122,10 +122,11 @@ impl Space {
         Err(PagerError::AllPinned { pinned: self.ratio.apply(fixed), window: self.config.window })
     }
 
-    fn insert(&mut self, drawn: Drawn, texts: &[Arc<str>]) -> Vec<PageNo> {
+    fn insert(&mut self, drafts: &[PageDraft], drawn: Drawn, texts: &[Arc<str>]) -> Vec<PageNo> {
         let first = self.table.next();
         drawn.files.into_iter().for_each(|file| self.table.add_file(file));
-        for (mut page, label) in drawn.pages.into_iter().zip(drawn.labels) {
+        for ((mut page, label), draft) in drawn.pages.into_iter().zip(drawn.labels).zip(drafts) {
+            page.extra = self.table.extras.push(&draft.about, draft.embedding.as_ref());
             if let Some(label) = label {
                 self.table.labels.push(label);
                 page.label = number_of(self.table.labels.len());

@@ -96,6 +96,7 @@ impl<'a> Draftsman<'a> {
             next: 0,
             label: 0,
             file,
+            extra: 0,
             first_line,
             last_line,
             slot: 0,

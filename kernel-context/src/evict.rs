@@ -160,6 +160,8 @@ impl Space {
             self.shrink(group, number);
         }
         for number in freed {
+            let record = self.group(number);
+            self.table.forget_extra(&record);
             self.table.update(number, |page| {
                 page.flags.set(Flags::FREED, true);
                 page.flags.set(Flags::PINNED, false);

@@ -34,7 +34,8 @@
 //!
 //! ```
 //! use kernel_context::{Replacement, Change, MemorySwap, PageDraft, PagerConfig, PagerError, PagerFactory};
-//! use kernel_types::{CacheModel, Importance, Origin, PageKind, Timestamp, Tokens, hash_bytes};
+//! use kernel_context::retrieval::Query;
+//! use kernel_types::{CacheModel, Origin, PageKind, Timestamp, Tokens, hash_bytes};
 //!
 //! # fn main() -> Result<(), PagerError> {
 //! let config = PagerConfig { model: "gpt-4o".into(), window: Tokens(4_000), cache: CacheModel::default() };
@@ -45,19 +46,15 @@
 //! let text = "Milk keeps for five days.";
 //! let file = hash_bytes(text.as_bytes());
 //! let draft = PageDraft {
-//!     kind: PageKind::Document,
-//!     body: swap.insert(text),
-//!     importance: Importance::default(),
-//!     pinned: false,
 //!     swapped: true,
 //!     origin: Some(Origin { path: "kitchen.md".into(), first_line: 7, last_line: 7, file }),
-//!     size: None,
+//!     ..PageDraft::new(PageKind::Document, swap.insert(text))
 //! };
 //! let page = pager.apply(&Change::Allocate(vec![draft]), &swap)?.pages[0];
 //! assert!(!pager.read(page, &swap)?.resident);
 //!
 //! // Found by words, brought back, rendered with a header that the model can cite.
-//! let found = pager.find("How long does milk keep?", Tokens(500));
+//! let found = pager.find(&Query::words("How long does milk keep?"), Tokens(500));
 //! pager.apply(&Change::Recall(vec![found[0].page]), &swap)?;
 //! let rendered = pager.render(&swap)?;
 //! assert_eq!(rendered.resident, [page]);
@@ -78,6 +75,7 @@ pub mod conformance;
 mod draft;
 mod error;
 mod evict;
+mod extras;
 mod habits;
 mod header;
 mod manager;
@@ -99,6 +97,7 @@ mod stub;
 mod swap;
 mod table;
 mod tokens;
+pub mod transfer;
 mod victims;
 mod warmth;
 mod window;

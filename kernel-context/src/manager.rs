@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use kernel_types::{CacheModel, Importance, PageContent, PageKind, PageNo, Pid, Recalled, Timestamp, Tokens};
 
+use crate::retrieval::Query;
 use crate::{
     Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, Rendered, Replacement,
 };
@@ -70,15 +71,7 @@ impl ContextManager {
     ) -> Result<PageNo, PagerError> {
         let importance = Importance::new(importance)
             .ok_or_else(|| PagerError::Invalid(format!("importance {importance} is not within 0 to 1")))?;
-        let draft = PageDraft {
-            kind: PageKind::User,
-            body: self.swap.insert(text),
-            importance,
-            pinned: false,
-            swapped: false,
-            origin: None,
-            size: None,
-        };
+        let draft = PageDraft { importance, ..PageDraft::new(PageKind::User, self.swap.insert(text)) };
         let pages = self.apply(agent, &Change::Allocate(vec![draft]))?;
         pages
             .first()
@@ -102,7 +95,10 @@ impl ContextManager {
     /// The pages of `agent` that fit `query` best, within `budget` tokens. Changes nothing.
     #[must_use]
     pub fn find(&self, agent: Pid, query: &str, budget: u64) -> Vec<Recalled> {
-        self.spaces.get(&agent).map(|space| space.find(query, Tokens(budget))).unwrap_or_default()
+        self.spaces
+            .get(&agent)
+            .map(|space| space.find(&Query::words(query), Tokens(budget)))
+            .unwrap_or_default()
     }
 
     /// What the model of `agent` would be shown.

@@ -29,6 +29,8 @@ pub(crate) struct Page {
     pub(crate) label: u32,
     /// Its file's place in the table of files plus 1, or 0.
     pub(crate) file: u32,
+    /// Its place in the table of extras plus 1, or 0.
+    pub(crate) extra: u32,
     pub(crate) first_line: u32,
     pub(crate) last_line: u32,
     /// Group: its place in the order of the window plus 1, or 0.
@@ -224,6 +226,7 @@ mod tests {
             next: 0,
             label: 0,
             file: 0,
+            extra: 0,
             first_line: 0,
             last_line: 0,
             slot: 0,

@@ -8,6 +8,7 @@ use kernel_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::retrieval::{Embedding, Query};
 use crate::{PagerError, Plan, PlanKind};
 
 /// What a pager needs to know at the start. The same configuration and changes give the same state.
@@ -45,6 +46,31 @@ pub struct PageDraft {
     /// What it takes in a window, if the caller knows; counted if not.
     #[serde(default)]
     pub size: Option<Tokens>,
+    /// What it can be found by that is not in its text: who said it, when. At most 32 texts of 256 bytes. One that holds
+    /// a date (`2023-05-07`) counts as that date, any other by its words.
+    #[serde(default)]
+    pub about: Vec<String>,
+    /// What an embedding model makes of its text.
+    #[serde(default)]
+    pub embedding: Option<Embedding>,
+}
+
+impl PageDraft {
+    /// A page of `kind` with the text at `body`: in the window, of middling importance, not pinned.
+    #[must_use]
+    pub fn new(kind: PageKind, body: BlobHash) -> Self {
+        Self {
+            kind,
+            body,
+            importance: Importance::default(),
+            pinned: false,
+            swapped: false,
+            origin: None,
+            size: None,
+            about: Vec::new(),
+            embedding: None,
+        }
+    }
 }
 
 /// A change of a page table. Changes are journaled: replaying them gives the same table.
@@ -76,6 +102,18 @@ pub enum Change {
         kind: PlanKind,
         /// What leaves.
         evict: Vec<PageNo>,
+    },
+    /// What an embedding model makes of a page, in place of what was known: for vectors that come later than the page.
+    Embed {
+        /// The page.
+        page: PageNo,
+        /// Its vector.
+        embedding: Embedding,
+    },
+    /// Make an empty space the one whose [`Pager::save`] lies in base64 at this address: an import.
+    Restore {
+        /// The address of the text.
+        state: BlobHash,
     },
     /// The window was shown to the model as [`Rendered::trace`] says: what it holds is now expected to be cached.
     Rendered {
@@ -156,8 +194,12 @@ pub struct PageStatus {
     pub resident: bool,
     /// It is pinned.
     pub pinned: bool,
+    /// How much it matters.
+    pub importance: Importance,
     /// Where the text comes from.
     pub origin: Option<Origin>,
+    /// What it can be found by that is not in its text.
+    pub about: Vec<String>,
 }
 
 /// The page table and replacement policy of one address space.
@@ -176,6 +218,8 @@ pub struct PageStatus {
 ///   allocation that does not fit beside what is pinned or just as new is refused: [`PagerError::TooLarge`] if its group
 ///   alone exceeds the window, else [`PagerError::AllPinned`]. Only a recalibration may make a plan that evicts them.
 /// - A page's text is not empty.
+/// - A page is found by its words, by what it is `about` and, if the query has a vector, by its own of the same model.
+///   Vectors of other models, of pages or queries, change nothing. Instructions and notes need not be found.
 /// - A superseded note is no longer pinned; it can be read, not recalled.
 /// - An error MUST leave the state unchanged.
 ///
@@ -195,8 +239,9 @@ pub trait Pager: Send {
     /// Reads a page, resident or not.
     fn read(&self, page: PageNo, swap: &dyn Swap) -> Result<PageContent, PagerError>;
 
-    /// The pages that fit `query` best, within `budget` tokens (groups counted whole), best first. Changes nothing.
-    fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled>;
+    /// The pages that fit `query` best, at most its limit, within `budget` tokens (groups counted whole), best first.
+    /// Changes nothing.
+    fn find(&self, query: &Query<'_>, budget: Tokens) -> Vec<Recalled>;
 
     /// The pages in the window that an answer of the model most likely used; the caller may touch them. Changes nothing.
     fn used_by(&self, text: &str) -> Vec<PageNo> {

@@ -22,13 +22,22 @@ const USED: usize = 4;
 /// They fit it at least so well, where the best fits with 1.
 const NEARLY: f32 = 0.7;
 
-/// How much pages have to do with what the user said last, 0 to 1.
+/// How much pages have to do with what the user said last, 0 to 1: by words or by vectors, whichever says more.
 pub(crate) fn relevance(space: &Space) -> BTreeMap<Number, f64> {
     let Some(topic) = &space.topic else { return BTreeMap::new() };
     let hits = search(space, &topic.text, RELEVANT);
     let best = hits.first().map_or(1.0, |hit| f64::from(hit.score));
-    let relevance = |hit: Hit| Some((number(hit.page)?, f64::from(hit.score) / best));
-    hits.into_iter().filter_map(relevance).collect()
+    let by_words = hits.iter().map(|hit| (hit.page, f64::from(hit.score) / best));
+    let said = space.table.record(topic.page).and_then(|page| space.table.embedding(page));
+    let near = said.map(|said| space.index.nearest(&said, RELEVANT)).unwrap_or_default();
+    let by_vectors = near.iter().map(|hit| (hit.page, f64::from(hit.score).min(1.0)));
+    let mut relevance: BTreeMap<Number, f64> = BTreeMap::new();
+    for (page, share) in by_words.chain(by_vectors) {
+        let Some(number) = number(page) else { continue };
+        let known = relevance.entry(number).or_default();
+        *known = known.max(share);
+    }
+    relevance
 }
 
 /// The swapped pages that what the user just said is clearly about, the best first. The classic policies bring nothing in.
@@ -73,7 +82,7 @@ pub(crate) fn used_by(space: &Space, text: &str) -> Vec<PageNo> {
 }
 
 fn search(space: &Space, text: &str, limit: usize) -> Vec<Hit> {
-    space.index.search(&Query { text, embedding: None, limit })
+    space.index.search(&Query { limit, ..Query::words(text) })
 }
 
 fn number(page: PageNo) -> Option<Number> {

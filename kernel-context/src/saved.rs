@@ -1,10 +1,14 @@
 //! The saved form of an address space.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use kernel_types::{decode, encode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kernel_types::{BlobHash, decode, encode};
 use serde::{Deserialize, Serialize};
 
+use crate::extras::{Extra, Extras};
 use crate::habits::Habits;
 use crate::page::{Flags, Label, Number, Page, Place};
 use crate::replacement::Replacement;
@@ -15,7 +19,7 @@ use crate::window::{Entry, Marks, What, Window};
 use crate::{PagerConfig, PagerError, Ratio, Swap, TokenCounter};
 
 const KIND: u8 = b'P';
-const VERSION: u16 = 3;
+const VERSION: u16 = 5;
 
 /// No saved window takes more; saved bytes that say so are not ours.
 const HUGE: u64 = 1 << 40;
@@ -29,6 +33,9 @@ struct Saved {
     labels: Vec<Label>,
     files: Vec<File>,
     gists: Vec<Gist>,
+    extras: Vec<Extra>,
+    /// The embedding models of all vectors.
+    models: Vec<Arc<str>>,
     notes: BTreeMap<String, Number>,
     head: Vec<Number>,
     order: Vec<Entry>,
@@ -43,6 +50,7 @@ struct Saved {
 }
 
 pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
+    let (extras, models) = space.table.extras.parts();
     let saved = Saved {
         model: space.config.model.clone(),
         ratio: space.ratio,
@@ -50,6 +58,8 @@ pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
         labels: space.table.labels.iter().cloned().collect(),
         files: space.table.files.iter().cloned().collect(),
         gists: space.table.gists.iter().cloned().collect(),
+        extras,
+        models,
         notes: (*space.table.notes).clone(),
         head: (*space.window.head).clone(),
         order: space.window.order.iter().copied().collect(),
@@ -77,7 +87,8 @@ pub(crate) fn load(
         decode(KIND, VERSION, bytes).map_err(|error| PagerError::Corrupt(error.to_string()))?;
     let contradiction =
         || PagerError::Corrupt("its pages, groups and window contradict each other".to_owned());
-    let table = Table::of(saved.pages, saved.labels, saved.files, saved.gists, saved.notes)
+    let extras = Extras::of(saved.extras, saved.models).ok_or_else(contradiction)?;
+    let table = Table::of(saved.pages, saved.labels, saved.files, saved.gists, extras, saved.notes)
         .ok_or_else(contradiction)?;
     let window = Window::of(saved.head, saved.order, saved.stubs, saved.marks).ok_or_else(contradiction)?;
     let mut space = Space::new(config.clone(), policy);
@@ -94,6 +105,18 @@ pub(crate) fn load(
     }
     space.take_in(recount, swap)?;
     Ok(space)
+}
+
+impl Space {
+    /// The space that was saved, in place of this one, which is empty.
+    pub(crate) fn restored(&self, state: BlobHash, swap: &dyn Swap) -> Result<Self, PagerError> {
+        if self.table.pages.len() > 0 || self.calls > 0 {
+            return Err(PagerError::Invalid("only an empty space can be restored".to_owned()));
+        }
+        let text = swap.body(&state).ok_or_else(|| PagerError::Fault(vec![state]))?;
+        let bytes = STANDARD.decode(&*text).map_err(|error| PagerError::Corrupt(error.to_string()))?;
+        load(&self.config, self.policy, &bytes, swap)
+    }
 }
 
 /// Whether every group is where its record says, and nowhere else.
@@ -126,6 +149,7 @@ fn is_sound(space: &Space) -> bool {
     let lists = listed(&space.fresh, Flags::FRESH) && listed(&space.recalled, Flags::RECALLED);
     let strays = groups().all(|(_, page)| page.place() == Place::Window || page.slot == 0);
     let stubs = space.window.stubs.values().all(|stub| stub.is_sound(space.table.pages.len()));
+    let topic = space.topic.as_ref().is_none_or(|topic| space.table.record(topic.page).is_some());
     let sums = space.window.order.total() < HUGE;
     order
         && costs
@@ -133,6 +157,7 @@ fn is_sound(space: &Space) -> bool {
         && lists
         && strays
         && stubs
+        && topic
         && sums
         && count(Place::Window) == in_order
         && count(Place::Head) == distinct(&space.window.head)

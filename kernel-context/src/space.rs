@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kernel_types::{PageContent, PageNo, Recalled, Timestamp, Tokens};
+use kernel_types::{Importance, PageContent, PageNo, Recalled, Timestamp, Tokens};
 
 use crate::admit::bodies;
 use crate::habits::Habits;
@@ -120,10 +120,10 @@ impl Pager for Space {
         })
     }
 
-    fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled> {
+    fn find(&self, query: &Query<'_>, budget: Tokens) -> Vec<Recalled> {
         let mut room = self.ratio.limit(budget);
-        let limit = usize::try_from(room).unwrap_or(usize::MAX).min(self.index.len());
-        let hits = self.index.search(&Query { text: query, embedding: None, limit });
+        let limit = usize::try_from(room).unwrap_or(usize::MAX).min(query.limit);
+        let hits = self.index.search(&Query { limit, ..*query });
         let best = hits.first().map_or(1.0, |hit| hit.score);
         let mut taken = BTreeSet::new();
         let mut found = Vec::new();
@@ -168,7 +168,9 @@ impl Pager for Space {
             tokens: self.ratio.apply(u64::from(page.cost)),
             resident: self.table.is_resident(page),
             pinned: page.has(Flags::PINNED),
+            importance: Importance::new(f64::from(page.importance) / 1000.0).unwrap_or_default(),
             origin: self.table.origin(page),
+            about: self.table.about(page).to_vec(),
         };
         self.table.live().map(status).collect()
     }
@@ -213,6 +215,11 @@ impl Space {
             Change::Touch(pages) => self.touch_all(pages)?,
             Change::Evict(pages) => self.evict(pages, false)?,
             Change::Compact { evict, .. } => self.evict(evict, true)?,
+            Change::Embed { page, embedding } => {
+                self.table.embed(*page, embedding)?;
+                self.index.embed(*page, embedding);
+            }
+            Change::Restore { state } => *self = self.restored(*state, swap)?,
             Change::Rendered { trace, at } => self.rendered(*trace, *at),
             Change::Calibrate { estimated, reported } => {
                 self.ratio = self.ratio.observe(*estimated, *reported);
@@ -360,7 +367,10 @@ impl Space {
             None => Source { id: u64::MAX, path: "", top: false },
         };
         let number = PageNo(u64::from(number));
-        let page = IndexedPage { page: number, text, source: Some(source), about: &[], embedding: None };
+        let about: Vec<&str> = self.table.about(&page).iter().map(String::as_str).collect();
+        let embedding = self.table.embedding(&page);
+        let embedding = embedding.as_ref();
+        let page = IndexedPage { page: number, text, source: Some(source), about: &about, embedding };
         self.index.add(&page).expect("pages are indexed in the order of their numbers");
     }
 

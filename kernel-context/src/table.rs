@@ -7,6 +7,7 @@ use kernel_types::{BlobHash, Origin, PageKind, PageNo};
 use serde::{Deserialize, Serialize};
 
 use crate::PagerError;
+use crate::extras::Extras;
 use crate::page::{Flags, Kind, Label, Number, Page, Place};
 use crate::sequence::{Sequence, Weigh};
 
@@ -41,6 +42,7 @@ pub(crate) struct Table {
     pub(crate) files: Sequence<File>,
     /// Of each page, if the policy summarises; else none.
     pub(crate) gists: Sequence<Gist>,
+    pub(crate) extras: Extras,
     /// The number of each file.
     numbers: Arc<BTreeMap<File, u32>>,
     /// The newest note of each name, in the window or not.
@@ -54,6 +56,7 @@ impl Table {
         labels: Vec<Label>,
         files: Vec<File>,
         gists: Vec<Gist>,
+        extras: Extras,
         notes: BTreeMap<String, Number>,
     ) -> Option<Self> {
         let numbers = Arc::new(files.iter().cloned().zip(0..).collect());
@@ -62,6 +65,7 @@ impl Table {
             labels: labels.into_iter().collect(),
             files: files.into_iter().collect(),
             gists: gists.into_iter().collect(),
+            extras,
             numbers,
             notes: Arc::new(notes),
         };
@@ -211,7 +215,7 @@ impl Table {
                 .sum()
         };
         let gists = [0, self.pages.len()].contains(&self.gists.len());
-        pages && notes && gists && reached() == self.pages.len()
+        pages && notes && gists && reached() == self.pages.len() && self.extras_are_sound()
     }
 
     /// How many records hang on a group; links rise, so this ends.

@@ -12,6 +12,8 @@
 //! | [`FnCpu`] | answers computed by a function | |
 //! | [`Retrying`] | any of these, tried again with backoff and jitter | |
 //!
+//! An [`Embedder`] says in a vector what a text is about: `StaticEmbedder` (feature `embed-static`) by a matrix of 16 MB.
+//!
 //! The crate says how to reach a model. It does not choose which prompt to send, schedule calls or count money, and it
 //! reads no environment variable but those of the `from_env` constructors, [`ApiKey::from_env`] and `detect`.
 //!
@@ -61,6 +63,7 @@ pub mod conformance;
 mod cpu;
 #[cfg(feature = "http")]
 pub mod detect;
+mod embed;
 mod error;
 mod estimate;
 #[cfg(feature = "http")]
@@ -77,13 +80,18 @@ pub mod scripted;
 #[cfg(feature = "anthropic")]
 pub use anthropic::{Anthropic, AnthropicConfig};
 pub use cpu::{Cpu, DeltaSink, INVALID_ARGS, InferRequest, NoDeltas};
+#[cfg(feature = "embed-static")]
+pub use embed::StaticEmbedder;
+pub use embed::{EmbedError, Embedder, FnEmbedder};
 pub use error::{CpuError, CpuErrorKind};
 pub use estimate::{estimate_prompt, estimate_text};
 #[cfg(feature = "http")]
 pub use http::Limits;
 pub use key::ApiKey;
 #[cfg(feature = "local")]
-pub use local::{Install, InstallPlan, Local, LocalConfig, LocalModel, SetupEvent, SetupSink};
+pub use local::{
+    EmbeddingFiles, Install, InstallPlan, Local, LocalConfig, LocalModel, SetupEvent, SetupSink,
+};
 pub use model::model_info;
 #[cfg(feature = "openai")]
 pub use openai::{LimitField, OpenAi, OpenAiConfig};

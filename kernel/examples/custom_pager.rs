@@ -7,6 +7,7 @@
 
 use kernel::programs::Script;
 use kernel::{Kernel, KernelBuilder, Until};
+use kernel_context::retrieval::Query;
 use kernel_context::{
     Applied, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Rendered, Replacement,
     Swap,
@@ -51,7 +52,7 @@ impl Pager for FirstOut {
     fn read(&self, page: PageNo, swap: &dyn Swap) -> Result<PageContent, PagerError> {
         self.table.read(page, swap)
     }
-    fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled> {
+    fn find(&self, query: &Query<'_>, budget: Tokens) -> Vec<Recalled> {
         self.table.find(query, budget)
     }
     fn render(&self, swap: &dyn Swap) -> Result<Rendered, PagerError> {

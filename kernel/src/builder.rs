@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kernel_context::{PagerFactory, Replacement};
-use kernel_llm::{Cpu, DeltaSink, NoDeltas};
+use kernel_llm::{Cpu, DeltaSink, Embedder, NoDeltas};
 use kernel_sched::{PriorityRoundRobin, Scheduler};
 use kernel_security::{DenyAll, Policy, Sandbox};
 use kernel_storage::{MemoryStore, Store};
@@ -32,6 +32,7 @@ pub struct KernelBuilder {
     drivers: Vec<Arc<dyn Driver>>,
     sandbox: Arc<dyn Sandbox>,
     pagers: Arc<dyn PagerFactory>,
+    embedder: Option<Arc<dyn Embedder>>,
     scheduler: MakeScheduler,
     programs: BTreeMap<String, Arc<dyn ProgramFactory>>,
     policy: Policy,
@@ -53,6 +54,7 @@ impl Default for KernelBuilder {
             drivers: Vec::new(),
             sandbox: Arc::new(DenyAll),
             pagers: Arc::new(Replacement::default()),
+            embedder: None,
             scheduler: Box::new(|| Box::new(PriorityRoundRobin::default())),
             programs,
             policy: Policy::default(),
@@ -104,6 +106,14 @@ impl KernelBuilder {
     #[must_use]
     pub fn pager(mut self, pagers: impl PagerFactory + 'static) -> Self {
         self.pagers = Arc::new(pagers);
+        self
+    }
+
+    /// Who says in vectors what pages and queries are about: pages are then found also if they share no word with a query.
+    /// Without one they are found by words.
+    #[must_use]
+    pub fn embedder(mut self, embedder: impl Embedder + 'static) -> Self {
+        self.embedder = Some(Arc::new(embedder));
         self
     }
 
@@ -200,6 +210,7 @@ impl KernelBuilder {
             default_model,
             sandbox: self.sandbox,
             pagers: self.pagers,
+            embedder: self.embedder,
             programs: self.programs,
             policy: self.policy,
             capabilities: self.capabilities,

@@ -23,6 +23,7 @@ use crate::commit::Batch;
 use crate::device::Start;
 use crate::error::KernelError;
 use crate::parts::Parts;
+use crate::prepare::Fault;
 use crate::process::Process;
 
 /// How far a run goes.
@@ -54,7 +55,7 @@ pub(crate) struct Core {
     pub(crate) starts: VecDeque<Start>,
     /// Who waits for a process's first commit.
     pub(crate) births: HashMap<Pid, tokio::sync::oneshot::Sender<Result<Pid, KernelError>>>,
-    pub(crate) loads: Vec<(Pid, Vec<kernel_types::BlobHash>)>,
+    pub(crate) loads: Vec<(Pid, Fault)>,
     pub(crate) timers: BinaryHeap<Reverse<(Timestamp, Pid, StepNo, Seq)>>,
     timer_limit: usize,
     pub(crate) slots: Vec<Slots>,

@@ -23,7 +23,8 @@ use crate::core::{Core, Mode};
 use crate::device::{End, Start, panic_text};
 use crate::error::KernelError;
 use crate::parts::Parts;
-use crate::prepare::Stepped;
+use crate::prepare::{Fault, Stepped};
+use crate::vectors::{self, Text, Vector};
 
 /// What reaches the engine from tasks and from outside.
 pub(crate) enum Message {
@@ -32,6 +33,7 @@ pub(crate) enum Message {
     Device(CallKey, u32, End),
     Batch(Batch, Result<Vec<CommitOutcome>, StoreError>),
     Bodies(Pid, Result<Vec<(BlobHash, Arc<str>)>, KernelError>),
+    Vectors(Pid, Vec<Vector>),
     Arrivals(Result<Vec<(Arrival, Mail)>, StoreError>),
 }
 
@@ -264,8 +266,11 @@ fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) 
     while let Some(start) = core.starts.pop_front() {
         launch(shared, core, start, generation)?;
     }
-    for (pid, missing) in std::mem::take(&mut core.loads) {
-        load(shared, core, pid, missing);
+    for (pid, fault) in std::mem::take(&mut core.loads) {
+        match fault {
+            Fault::Bodies(missing) => load(shared, core, pid, missing),
+            Fault::Vectors(texts) => embed(shared, core, pid, texts),
+        }
     }
     if core.wants_poll() {
         poll_mail(shared, core);
@@ -418,6 +423,19 @@ fn load(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, missing
     });
 }
 
+fn embed(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, texts: Vec<Text>) {
+    core.in_flight.loads += 1;
+    let teller = Arc::clone(shared);
+    shared.runtime.spawn(async move {
+        let patience = teller.parts.limits.embed;
+        let found = match teller.parts.embedder.clone() {
+            Some(embedder) => vectors::vectors(embedder, texts, patience).await,
+            None => texts.into_iter().map(|(hash, _)| (hash, None)).collect(),
+        };
+        teller.tell(Message::Vectors(pid, found));
+    });
+}
+
 fn poll_mail(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>) {
     core.in_flight.polls += 1;
     core.last_poll = Instant::now();
@@ -443,6 +461,15 @@ impl Core {
             Message::Bodies(pid, result) => {
                 self.in_flight.loads -= 1;
                 self.bodies_loaded(pid, result);
+            }
+            Message::Vectors(pid, found) => {
+                self.in_flight.loads -= 1;
+                self.with(pid, |core, process| {
+                    if process.loading {
+                        process.vectors.extend(found);
+                        core.go_on(process);
+                    }
+                });
             }
             Message::Arrivals(result) => {
                 self.in_flight.polls -= 1;
@@ -474,16 +501,20 @@ impl Core {
             Ok(found) => {
                 self.with(pid, |core, process| {
                     process.staged.extend(found);
-                    if !process.loading {
-                        return;
+                    if process.loading {
+                        core.go_on(process);
                     }
-                    process.loading = false;
-                    core.prepare(process);
-                    core.settle(process);
                 });
             }
             Err(error) => self.fail(error),
         }
+    }
+
+    /// What a call waited for is there.
+    fn go_on(&mut self, process: &mut crate::process::Process) {
+        process.loading = false;
+        self.prepare(process);
+        self.settle(process);
     }
 
     /// The call was not cancelled between its commit and its start.

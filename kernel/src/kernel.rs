@@ -274,24 +274,25 @@ pub async fn post_mail(store: &dyn Store, to: Pid, body: MailBody) -> Result<Mai
 
 impl Core {
     fn spawn_root(&mut self, spec: Spec, waiter: oneshot::Sender<Result<Pid, KernelError>>) {
-        let result = match &self.fatal {
-            Some(error) => Err(error.clone()),
-            None => {
-                let pid = self.fresh_pid();
-                let capabilities =
-                    spec.capabilities.clone().unwrap_or_else(|| self.parts.capabilities.clone());
-                self.create(pid, Pid::INIT, spec, capabilities).map(|()| pid).map_err(|error| {
-                    KernelError::Refused(SysError::new(ErrorKind::InvalidArgument, error.to_string()))
-                })
-            }
-        };
-        match result {
+        match self.new_root(spec) {
             Ok(pid) => {
                 self.births.insert(pid, waiter);
             }
             // Whoever asked may have gone away.
             Err(error) => drop(waiter.send(Err(error))),
         }
+    }
+
+    /// Makes a process under init; its first commit makes it durable.
+    pub(crate) fn new_root(&mut self, spec: Spec) -> Result<Pid, KernelError> {
+        if let Some(error) = &self.fatal {
+            return Err(error.clone());
+        }
+        let pid = self.fresh_pid();
+        let capabilities = spec.capabilities.clone().unwrap_or_else(|| self.parts.capabilities.clone());
+        self.create(pid, Pid::INIT, spec, capabilities).map(|()| pid).map_err(|error| {
+            KernelError::Refused(SysError::new(ErrorKind::InvalidArgument, error.to_string()))
+        })
     }
 
     fn begin_run(&mut self, run: u64, mode: Mode, waiter: oneshot::Sender<Result<u64, KernelError>>) {

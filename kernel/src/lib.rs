@@ -28,7 +28,9 @@ mod program;
 pub mod programs;
 mod recover;
 mod sources;
+mod transfer;
 mod tree;
+mod vectors;
 
 pub use crate::audit::StoreAudit;
 pub use crate::builder::KernelBuilder;
@@ -41,6 +43,7 @@ pub use crate::profile::{Profile, ProfileError};
 pub use crate::program::{Input, Program, ProgramError, ProgramFactory, Saved, Step};
 pub use crate::recover::event_of;
 pub use crate::sources::{Source, Sources, sources};
+pub use crate::transfer::StoredSpace;
 
 /// The examples of the README are compiled and run as doctests.
 #[doc = include_str!("../../README.md")]

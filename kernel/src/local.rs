@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernel_context::retrieval::Query;
 use kernel_context::{Change, PageDraft, Pager, PagerError, Swap};
 use kernel_types::{
     ABI_VERSION, Answer, Call, CallResult, ErrorKind, NewPage, PageBody, PageKind, PageNo, Pid, RecallArgs,
@@ -15,6 +16,7 @@ use crate::gate::BUILT;
 use crate::prepare::Fault;
 use crate::process::Process;
 use crate::programs::RECALL_TOOL;
+use crate::vectors::about;
 
 const MAX_PAGES: usize = 4096;
 const MAX_NAME: usize = 256;
@@ -36,12 +38,14 @@ impl Core {
             Call::Recall(args) => self.recall(process, args),
             other => return Ok(self.plain(process, other)),
         };
-        match paged {
-            Ok(answer) => Ok(Ok(answer)),
-            Err(Paged::Pager(PagerError::Fault(missing))) => Err(Fault(missing)),
-            Err(Paged::Pager(error)) => Ok(Err(pager_error(&error))),
-            Err(Paged::Call(error)) => Ok(Err(error)),
-        }
+        let result = match paged {
+            Ok(answer) => Ok(answer),
+            Err(Paged::Fault(fault)) => return Err(fault),
+            Err(Paged::Pager(error)) => Err(pager_error(&error)),
+            Err(Paged::Call(error)) => Err(error),
+        };
+        process.vectors.clear();
+        Ok(result)
     }
 
     fn plain(&mut self, process: &mut Process, call: &Call) -> CallResult {
@@ -118,6 +122,7 @@ impl Core {
             let message = format!("page_alloc takes 1 to {MAX_PAGES} pages, got {}", pages.len());
             return Err(Paged::Call(SysError::new(ErrorKind::InvalidArgument, message)));
         }
+        let now = self.now();
         let mut drafts = Vec::with_capacity(pages.len());
         for page in pages.iter_mut() {
             let body = match &page.body {
@@ -138,15 +143,15 @@ impl Core {
                 }
             };
             drafts.push(PageDraft {
-                kind: page.kind.clone(),
-                body,
                 importance: page.importance,
                 pinned: page.pinned || page.kind == PageKind::System,
                 swapped: page.swapped,
                 origin: page.origin.clone(),
-                size: None,
+                about: about(&page.kind, now),
+                ..PageDraft::new(page.kind.clone(), body)
             });
         }
+        self.embed_drafts(process, &mut drafts)?;
         let used: Vec<_> = drafts.iter().map(|draft| draft.body).collect();
         let numbers = self.apply(process, Change::Allocate(drafts))?;
         process.image.attachments.retain(|hash| !used.contains(hash));
@@ -169,8 +174,14 @@ impl Core {
     }
 
     fn recall(&mut self, process: &mut Process, args: &RecallArgs) -> Result<Answer, Paged> {
+        let embedding = match &args.what {
+            RecallQuery::Query(query) => self.embed_query(process, query)?,
+            RecallQuery::Pages(_) => None,
+        };
         let hits = self.with_pager(process, |pager, _, _| match &args.what {
-            RecallQuery::Query(query) => Ok(pager.find(query, args.budget)),
+            RecallQuery::Query(query) => {
+                Ok(pager.find(&Query::words(query).near(embedding.as_ref()), args.budget))
+            }
             RecallQuery::Pages(pages) => by_number(pager, pages, args.budget),
         })?;
         if !hits.is_empty() {
@@ -185,7 +196,7 @@ impl Core {
         Ok(Answer::Done)
     }
 
-    fn apply(&mut self, process: &mut Process, change: Change) -> Result<Vec<PageNo>, PagerError> {
+    pub(crate) fn apply(&mut self, process: &mut Process, change: Change) -> Result<Vec<PageNo>, PagerError> {
         self.with_pager(process, |pager, swap, changes| {
             let applied = pager.apply(&change, swap)?;
             changes.push(change);
@@ -256,14 +267,25 @@ fn recall_tool() -> ToolSpec {
     }
 }
 
+/// Why a call of the pager did not answer.
 enum Paged {
+    Fault(Fault),
     Pager(PagerError),
     Call(SysError),
 }
 
 impl From<PagerError> for Paged {
     fn from(error: PagerError) -> Self {
-        Self::Pager(error)
+        match error {
+            PagerError::Fault(missing) => Self::Fault(Fault::Bodies(missing)),
+            error => Self::Pager(error),
+        }
+    }
+}
+
+impl From<Fault> for Paged {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
 }
 

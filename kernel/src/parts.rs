@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel_context::{PagerConfig, PagerFactory};
-use kernel_llm::{Cpu, DeltaSink};
+use kernel_llm::{Cpu, DeltaSink, Embedder};
 use kernel_security::{Policy, Sandbox};
 use kernel_storage::Store;
 use kernel_tools::Registry;
@@ -32,6 +32,8 @@ pub struct Limits {
     pub requests: usize,
     /// Bytes of page bodies kept in memory.
     pub bodies: u64,
+    /// Pages that an embedder has no vector for after this are allocated without.
+    pub embed: Duration,
     /// How often the store is asked for mail from outside.
     pub poll: Duration,
     /// How long a store that cannot be reached is tried again before the kernel gives up.
@@ -51,6 +53,7 @@ impl Default for Limits {
             mailbox: 1024,
             requests: 1024,
             bodies: 256 << 20,
+            embed: Duration::from_secs(60),
             poll: Duration::from_millis(100),
             store_patience: Duration::from_secs(30),
             output: 8192,
@@ -74,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) default_model: Option<String>,
     pub(crate) sandbox: Arc<dyn Sandbox>,
     pub(crate) pagers: Arc<dyn PagerFactory>,
+    pub(crate) embedder: Option<Arc<dyn Embedder>>,
     pub(crate) programs: BTreeMap<String, Arc<dyn ProgramFactory>>,
     pub(crate) policy: Policy,
     pub(crate) capabilities: Capabilities,

@@ -13,9 +13,15 @@ use crate::gate::refusal;
 use crate::image::{OpenCall, Pending};
 use crate::process::{Preparing, Process, Ready};
 use crate::program::{Input, Saved, Step};
+use crate::vectors::Text;
 
-/// Bodies that must be loaded before a call can go on. The call had no effect yet.
-pub(crate) struct Fault(pub(crate) Vec<BlobHash>);
+/// What must be at hand before a call can go on. The call had no effect yet.
+pub(crate) enum Fault {
+    /// Bodies to load.
+    Bodies(Vec<BlobHash>),
+    /// Texts to embed.
+    Vectors(Vec<Text>),
+}
 
 /// What came of a call that is not local.
 struct Prepared {
@@ -189,10 +195,10 @@ impl Core {
             let preparing = process.preparing.as_mut().expect("carrying a call does not end the preparation");
             match result {
                 Ok(()) => preparing.next += 1,
-                Err(Fault(missing)) => {
+                Err(fault) => {
                     preparing.calls[index] = Some(call);
                     process.loading = true;
-                    self.loads.push((process.pid, missing));
+                    self.loads.push((process.pid, fault));
                     return;
                 }
             }
@@ -342,7 +348,7 @@ impl Core {
         }
         let ready = match self.render(process, args, &served.info) {
             Ok(ready) => ready,
-            Err(PagerError::Fault(missing)) => return Err(Fault(missing)),
+            Err(PagerError::Fault(missing)) => return Err(Fault::Bodies(missing)),
             Err(error) => return Ok(Prepared::invalid(&call, crate::local::pager_error(&error))),
         };
         let ceiling = served.info.pricing.map(|pricing| pricing.ceiling(ready.view.tokens, ready.max_output));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use kernel_context::retrieval::Embedding;
 use kernel_context::{Change, Pager};
 use kernel_security::{RecordBody, RecordDraft, seal_record};
 use kernel_storage::Blob;
@@ -81,6 +82,8 @@ pub(crate) struct Process {
     pub(crate) changes: Vec<Change>,
     pub(crate) changes_since_snapshot: u64,
     pub(crate) staged: HashMap<BlobHash, Arc<str>>,
+    /// Vectors that the call at hand waited for.
+    pub(crate) vectors: HashMap<BlobHash, Option<Embedding>>,
     pub(crate) values: BTreeMap<String, String>,
     pub(crate) dirty_values: Vec<(String, Option<String>)>,
     pub(crate) inbox: VecDeque<Mail>,
@@ -134,6 +137,7 @@ impl Process {
             changes: Vec::new(),
             changes_since_snapshot: 0,
             staged: HashMap::new(),
+            vectors: HashMap::new(),
             values: BTreeMap::new(),
             dirty_values: Vec::new(),
             inbox: VecDeque::new(),

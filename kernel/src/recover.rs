@@ -29,10 +29,7 @@ pub(crate) struct Loaded {
 pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Result<Loaded, KernelError> {
     let pid = row.pid;
     let damaged = |reason: String| KernelError::Damaged { pid, reason };
-    if kernel_security::seal_row(&row) != row.seal {
-        return Err(damaged("its row was changed: run `agentos audit verify`".to_owned()));
-    }
-    let image = Image::decode(&row.image).map_err(|error| damaged(error.to_string()))?;
+    let image = image_of(&row)?;
     let store = &*parts.store;
     let first = store.records(pid, 1, 1).await?;
     let Some(Event::Spawned { spec, capabilities, .. }) = event_of(store, first.first()).await? else {
@@ -45,7 +42,7 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
 
     let mut staged = HashMap::new();
     let config = parts.pager_config(&spec);
-    let pager = load_pager(parts, bodies, &config, &image, pid, &mut staged).await?;
+    let pager = load_pager(store, &*parts.pagers, bodies, &config, &image, pid, &mut staged).await?;
     let mut process =
         Process::new(pid, row.parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
     process.pager = pager;
@@ -74,16 +71,25 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
     Ok(Loaded { process: Box::new(process) })
 }
 
+/// The image in a row that nobody changed.
+pub(crate) fn image_of(row: &AgentRow) -> Result<Image, KernelError> {
+    let damaged = |reason: String| KernelError::Damaged { pid: row.pid, reason };
+    if kernel_security::seal_row(row) != row.seal {
+        return Err(damaged("its row was changed: run `agentos audit verify`".to_owned()));
+    }
+    Image::decode(&row.image).map_err(|error| damaged(error.to_string()))
+}
+
 /// Rebuilds the page table: the last snapshot and the changes after it.
-async fn load_pager(
-    parts: &Parts,
+pub(crate) async fn load_pager(
+    store: &dyn Store,
+    pagers: &dyn PagerFactory,
     bodies: &Bodies,
     config: &PagerConfig,
     image: &Image,
     pid: Pid,
     staged: &mut HashMap<BlobHash, Arc<str>>,
 ) -> Result<Option<Box<dyn Pager>>, KernelError> {
-    let store = &*parts.store;
     let damaged = |reason: String| KernelError::Damaged { pid, reason };
     let mut pager = None;
     let mut next = 1;
@@ -91,9 +97,8 @@ async fn load_pager(
         let bytes = blob(store, snapshot.blob)
             .await?
             .ok_or_else(|| damaged("its page table is missing".to_owned()))?;
-        let factory: &dyn PagerFactory = &*parts.pagers;
         pager = Some(
-            serve(store, bodies, staged, |view| factory.load(config, &bytes, view))
+            serve(store, bodies, staged, |view| pagers.load(config, &bytes, view))
                 .await?
                 .map_err(|error| damaged(error.to_string()))?,
         );
@@ -109,7 +114,7 @@ async fn load_pager(
             };
             let changes: Vec<Change> = changes.read().map_err(|error| damaged(error.to_string()))?;
             if pager.is_none() {
-                pager = Some(parts.pagers.make(config).map_err(|error| damaged(error.to_string()))?);
+                pager = Some(pagers.make(config).map_err(|error| damaged(error.to_string()))?);
             }
             let Some(pager) = &mut pager else { continue };
             for change in changes {

@@ -3,6 +3,7 @@
 use kernel_types::{PageKind, PageNo};
 
 use super::space::{Space, prose};
+use crate::retrieval::Query;
 use crate::{Change, PagerError, PagerFactory};
 
 /// A page reads back byte for byte, odd bytes included.
@@ -52,7 +53,7 @@ pub fn a_freed_page_is_not_found(factory: &dyn PagerFactory) {
     space.apply(&Change::Free(freed));
     assert_not_found(&mut space, freed);
     assert_eq!(space.text(kept), "kept giraffe");
-    assert!(space.pager.find("zebra", kernel_types::Tokens(1000)).is_empty());
+    assert!(space.pager.find(&Query::words("zebra"), kernel_types::Tokens(1000)).is_empty());
     assert!(!super::space::shown(&space.render().messages).contains("zebra"));
 }
 
@@ -77,7 +78,7 @@ pub fn another_space_s_page_is_not_found(factory: &dyn PagerFactory) {
     ours.swap = theirs.swap.clone();
     assert_not_found(&mut ours, resident);
     assert_not_found(&mut ours, swapped);
-    assert!(ours.pager.find("falcon", kernel_types::Tokens(1000)).is_empty());
+    assert!(ours.pager.find(&Query::words("falcon"), kernel_types::Tokens(1000)).is_empty());
     assert!(theirs.is_resident(resident) && !theirs.is_resident(swapped), "they still have them");
 }
 

@@ -11,6 +11,7 @@ mod model;
 mod order;
 mod saved;
 mod space;
+mod vectors;
 
 pub use bounds::{
     a_full_window_is_planned_down, a_larger_ratio_keeps_the_window, a_page_larger_than_the_window_is_refused,
@@ -38,10 +39,14 @@ pub use order::{
     recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
 };
 pub use saved::{
-    a_saved_space_is_the_same, hostile_bytes_are_refused, loading_needs_bodies,
+    a_restored_space_is_the_same, a_saved_space_is_the_same, hostile_bytes_are_refused, loading_needs_bodies,
     the_same_changes_give_the_same_state,
 };
 pub use space::Space;
+pub use vectors::{
+    a_page_is_found_by_what_it_is_about, a_vector_finds_what_words_do_not, a_vector_may_come_later,
+    another_model_s_vector_changes_nothing, vectors_survive_saving_and_forking,
+};
 
 use crate::PagerFactory;
 
@@ -67,16 +72,21 @@ macro_rules! pager_conformance {
             a_larger_ratio_keeps_the_window
             a_missing_body_is_a_fault
             a_newer_note_supersedes
+            a_page_is_found_by_what_it_is_about
             a_page_is_readable_as_allocated
             a_page_larger_than_the_window_is_refused
             a_pinned_page_stays
             a_resident_page_is_recalled_in_place
+            a_restored_space_is_the_same
             a_saved_space_is_the_same
             a_swapped_page_waits
             a_tool_call_leaves_and_returns_with_its_result
+            a_vector_finds_what_words_do_not
+            a_vector_may_come_later
             a_window_of_zero_is_invalid
             an_evicted_page_is_readable_again
             an_unchanged_window_is_stable
+            another_model_s_vector_changes_nothing
             another_space_s_page_is_not_found
             breakpoints_are_counted
             chinese_is_counted
@@ -105,6 +115,7 @@ macro_rules! pager_conformance {
             roles_alternate
             text_is_not_empty
             the_same_changes_give_the_same_state
+            vectors_survive_saving_and_forking
         ] $($then)* }
     };
     (@with [$($law:ident)*] @table) => { &[$((stringify!($law), $law as Law)),*] };

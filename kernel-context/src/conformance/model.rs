@@ -7,6 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::space::{Space, assert_no_orphans, parts, prose};
+use super::vectors::towards;
+use crate::retrieval::{Embedding, Query};
 use crate::{Change, PageDraft, PagerFactory, Rendered};
 
 /// Keeps a walk from filling its address space.
@@ -84,7 +86,7 @@ impl<'a> Walk<'a> {
     }
 
     fn step(&mut self) {
-        match self.random.random_range(0..22) {
+        match self.random.random_range(0..23) {
             0..8 => self.allocate(),
             8 | 9 => self.recall(),
             10 => self.evict(),
@@ -94,6 +96,7 @@ impl<'a> Walk<'a> {
             15 => self.calibrate(),
             16 => self.reads_back(),
             17 => self.touch(),
+            18 => self.embed(),
             _ => self.show(),
         }
         while self.pages.len() > MOST_PAGES {
@@ -118,6 +121,11 @@ impl<'a> Walk<'a> {
         };
         let note = matches!(drafts[0].kind, PageKind::Note { .. }).then_some(self.next % 3);
         drafts.iter_mut().for_each(|draft| draft.swapped = swapped && note.is_none());
+        for draft in &mut drafts {
+            draft.embedding = self.random.random_bool(0.3).then(|| self.vector());
+            draft.about =
+                vec![format!("speaker {}", self.next % 3); usize::from(self.random.random_bool(0.3))];
+        }
         let texts: Vec<String> = drafts.iter().map(|draft| self.body(draft)).collect();
         let tool = drafts.len() > 1;
         let document = drafts[0].kind == PageKind::Document;
@@ -155,6 +163,20 @@ impl<'a> Walk<'a> {
     fn touch(&mut self) {
         let pages: Vec<PageNo> = (0..2).filter_map(|_| self.any()).collect();
         self.apply(Change::Touch(pages)).expect("a page that is there can be touched");
+    }
+
+    fn embed(&mut self) {
+        let Some(page) = self.any() else { return };
+        let embedding = self.vector();
+        self.apply(Change::Embed { page, embedding }).expect("a page that is there takes a vector");
+        let embedding = self.vector();
+        let query = Query::words("").near(Some(&embedding));
+        let found = self.space.pager.find(&query, Tokens(300));
+        assert!(found.iter().all(|hit| self.pages.contains_key(&hit.page)), "{}: {found:?}", self.at);
+    }
+
+    fn vector(&mut self) -> Embedding {
+        towards(self.random.random_range(0..360_u16).into())
     }
 
     fn evict(&mut self) {

@@ -1,10 +1,14 @@
 //! Laws: a state is what its changes made it, and survives being saved.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kernel_types::{PageKind, Tokens};
 
 use super::model::random_changes;
 use super::space::{Space, prose};
-use crate::{Change, PagerError, PagerFactory};
+use super::vectors::towards;
+use crate::retrieval::Query;
+use crate::{Change, PageDraft, PagerError, PagerFactory};
 
 /// Replaying the same changes gives the same bytes.
 pub fn the_same_changes_give_the_same_state(factory: &dyn PagerFactory) {
@@ -32,8 +36,10 @@ pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
             Space { config: space.config.clone(), pager: loaded, swap: space.swap.clone(), now: space.now };
         assert_eq!(twin.saved(), saved, "seed {seed}");
         assert_eq!(twin.pager.pages(), space.pager.pages(), "seed {seed}");
-        let query = "river stone text";
-        assert_eq!(twin.pager.find(query, Tokens(600)), space.pager.find(query, Tokens(600)), "seed {seed}");
+        let vector = towards(45.0);
+        let query = Query::words("river stone text").near(Some(&vector));
+        let answers = |space: &Space| space.pager.find(&query, Tokens(600));
+        assert_eq!(answers(&twin), answers(&space), "seed {seed}");
         for more in 0..20 {
             twin.user(&prose(more, 30));
             space.user(&prose(more, 30));
@@ -41,6 +47,29 @@ pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
         }
         assert_eq!(twin.saved(), space.saved(), "seed {seed}");
     }
+}
+
+/// A space restored from the saved state of another is the same; only an empty one takes it, and only a whole one.
+pub fn a_restored_space_is_the_same(factory: &dyn PagerFactory) {
+    let mut space = Space::new(factory, 1200);
+    random_changes(&mut space, 7, 100);
+    let saved = space.saved();
+    let mut twin = Space::new(factory, 1200);
+    let state = kernel_types::hash_bytes(STANDARD.encode(&saved).as_bytes());
+    let fault = twin.try_apply(&Change::Restore { state });
+    assert!(matches!(fault, Err(PagerError::Fault(_))), "{fault:?}");
+    twin.swap = space.swap.clone();
+    let cut = twin.swap.insert(STANDARD.encode(&saved[..saved.len() / 2]));
+    for wrong in [cut, twin.swap.insert("not base64")] {
+        let refused = twin.try_apply(&Change::Restore { state: wrong });
+        assert!(matches!(refused, Err(PagerError::Corrupt(_))), "{refused:?}");
+    }
+    twin.swap.insert(STANDARD.encode(&saved));
+    twin.apply(&Change::Restore { state });
+    assert_eq!(twin.saved(), saved);
+    let again = twin.try_apply(&Change::Restore { state });
+    assert!(matches!(again, Err(PagerError::Invalid(_))), "{again:?}");
+    assert_eq!(twin.show(), space.show());
 }
 
 /// Loading without the bodies is a fault that names them all.
@@ -75,6 +104,9 @@ pub fn hostile_bytes_are_refused(factory: &dyn PagerFactory) {
     space.apply(&Change::Evict(pages));
     let draft = space.draft(PageKind::Note { name: "step".into() }, "3");
     space.allocate(vec![draft]);
+    let draft = space.draft(PageKind::Assistant, "It rained.");
+    let about = vec!["Ann".to_owned(), "2023-05-07".to_owned()];
+    space.allocate(vec![PageDraft { about, embedding: Some(towards(30.0)), ..draft }]);
     let saved = space.saved();
     let load = |bytes: &[u8]| factory.load(&space.config, bytes, &space.swap);
     assert!(load(&saved).is_ok());
@@ -95,7 +127,7 @@ pub fn hostile_bytes_are_refused(factory: &dyn PagerFactory) {
                 let _ = odd.pager.render(&odd.swap);
                 let _ = odd
                     .try_apply(&Change::Evict(odd.pager.pages().iter().map(|status| status.page).collect()));
-                let _ = odd.pager.find("text", Tokens(100));
+                let _ = odd.pager.find(&Query::words("text").near(Some(&towards(0.0))), Tokens(100));
             }
         }
     }

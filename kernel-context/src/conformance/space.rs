@@ -1,8 +1,7 @@
 //! A pager with its bodies, as the laws use it.
 
 use kernel_types::{
-    CacheModel, Importance, JsonText, Message, Origin, PageKind, PageNo, Part, Role, Timestamp, Tokens,
-    hash_bytes,
+    CacheModel, JsonText, Message, Origin, PageKind, PageNo, Part, Role, Timestamp, Tokens, hash_bytes,
 };
 
 use crate::{Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, Rendered};
@@ -38,15 +37,7 @@ impl Space {
     /// A draft of a page; its body is in memory.
     pub fn draft(&mut self, kind: PageKind, text: &str) -> PageDraft {
         let body = self.swap.insert(text);
-        PageDraft {
-            kind,
-            body,
-            importance: Importance::default(),
-            pinned: false,
-            swapped: false,
-            origin: None,
-            size: None,
-        }
+        PageDraft::new(kind, body)
     }
 
     /// A draft of lines of a file.

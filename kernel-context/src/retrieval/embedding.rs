@@ -1,28 +1,41 @@
-//! Vectors of pages: what an embedding model, run by the caller, says a text is about.
+//! `Embedding`: what an embedding model, run by the caller, says a text is about.
 
 use std::sync::Arc;
 
-use super::merge::Moves;
-use super::segment::Segment;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 
 /// The largest value of a quantised vector.
 const FULL: f32 = 127.0;
+/// The most values of a vector: dot products of so many fit in 32 bits.
+const MOST_VALUES: usize = 1 << 16;
 
 /// A text as an embedding model sees it. Only embeddings of one model are compared.
 ///
 /// Values are kept in one byte each, scaled to the largest: cosines differ from those of the vector given by less than a
-/// hundredth.
-#[derive(Clone, PartialEq, Debug)]
+/// hundredth. As JSON it is the model's name and the bytes in base64: `{"model":"m","values":"fwA="}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Coded", into = "Coded")]
 pub struct Embedding {
-    model: Arc<str>,
-    values: Arc<[i8]>,
+    pub(super) model: Arc<str>,
+    pub(super) values: Arc<[i8]>,
     /// One by the length of `values`.
-    scale: f32,
+    pub(super) scale: f32,
 }
 
+/// The scale follows from the values.
+impl PartialEq for Embedding {
+    fn eq(&self, other: &Self) -> bool {
+        self.model == other.model && self.values == other.values
+    }
+}
+
+impl Eq for Embedding {}
+
 impl Embedding {
-    /// The embedding that the model of that name gave; of any length. `None` if a value is not finite or all are zero, as
-    /// models answer for an empty text.
+    /// The embedding that the model of that name gave. `None` if a value is not finite, if all are zero, as models answer
+    /// for an empty text, or if there are more than 65,536.
     #[must_use]
     pub fn new(model: impl Into<Arc<str>>, values: &[f32]) -> Option<Self> {
         let largest = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
@@ -31,15 +44,28 @@ impl Embedding {
         }
         #[expect(clippy::cast_possible_truncation, reason = "scaled to -127..=127")]
         let values: Arc<[i8]> = values.iter().map(|value| (value / largest * FULL).round() as i8).collect();
+        Self::of_quantised(model.into(), values)
+    }
+
+    /// The embedding of values that are quantised already; `None` as for [`Embedding::new`].
+    pub(crate) fn of_quantised(model: Arc<str>, values: Arc<[i8]>) -> Option<Self> {
+        if values.len() > MOST_VALUES || values.iter().all(|value| *value == 0) {
+            return None;
+        }
         #[expect(clippy::cast_precision_loss, reason = "only the leading digits of a length matter")]
         let scale = (dot(&values, &values) as f32).sqrt().recip();
-        Some(Self { model: model.into(), values, scale })
+        Some(Self { model, values, scale })
     }
 
     /// The model's name.
     #[must_use]
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// The quantised values.
+    pub(crate) fn values(&self) -> &Arc<[i8]> {
+        &self.values
     }
 
     /// The cosine of the angle between the two: 1 for the same direction. `None` if they are of different models or widths.
@@ -50,82 +76,32 @@ impl Embedding {
     }
 }
 
-/// The vectors of pages of one segment, of one model and width.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct Vectors {
+/// An embedding as text.
+#[derive(Serialize, Deserialize)]
+struct Coded {
     model: Arc<str>,
-    width: usize,
-    /// Places of the pages that have one, ascending.
-    places: Vec<u16>,
-    values: Vec<i8>,
-    scales: Vec<f32>,
+    values: String,
 }
 
-impl Vectors {
-    /// The vector of the only page of a segment.
-    pub(super) fn of_page(embedding: &Embedding) -> Self {
-        Self {
-            model: Arc::clone(&embedding.model),
-            width: embedding.values.len(),
-            places: vec![0],
-            values: embedding.values.to_vec(),
-            scales: vec![embedding.scale],
-        }
+impl From<Embedding> for Coded {
+    fn from(embedding: Embedding) -> Self {
+        let bytes: Vec<u8> = embedding.values.iter().map(|value| value.cast_unsigned()).collect();
+        Self { model: embedding.model, values: STANDARD.encode(bytes) }
     }
+}
 
-    /// The vectors of `segments`, by model; `moves` says where each page goes.
-    pub(super) fn merged(segments: &[&Segment], moves: &[Moves]) -> Box<[Self]> {
-        let mut merged: Vec<Self> = Vec::new();
-        for (segment, moves) in segments.iter().zip(moves) {
-            for vectors in &segment.vectors {
-                let alike = |known: &Self| known.model == vectors.model && known.width == vectors.width;
-                let at = merged.iter().position(alike).unwrap_or_else(|| {
-                    merged.push(Self {
-                        places: Vec::new(),
-                        values: Vec::new(),
-                        scales: Vec::new(),
-                        ..vectors.clone()
-                    });
-                    merged.len() - 1
-                });
-                merged[at].extend(vectors, moves);
-            }
-        }
-        merged.into_boxed_slice()
-    }
+impl TryFrom<Coded> for Embedding {
+    type Error = String;
 
-    fn extend(&mut self, other: &Self, moves: &Moves) {
-        for (at, place) in other.places.iter().enumerate() {
-            if let Some(place) = moves.place(usize::from(*place)) {
-                self.places.push(place);
-                self.values.extend_from_slice(other.row(at));
-                self.scales.push(other.scales[at]);
-            }
-        }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        let (places, scales) = (size_of_val(&self.places[..]), size_of_val(&self.scales[..]));
-        size_of::<Self>() + places + scales + self.values.len()
-    }
-
-    fn row(&self, at: usize) -> &[i8] {
-        &self.values[at * self.width..(at + 1) * self.width]
-    }
-
-    /// The cosine of each page's vector with `query`; none if that is of another model.
-    pub(super) fn cosines(&self, query: &Embedding) -> impl Iterator<Item = (usize, f32)> {
-        let alike = self.model == query.model && self.width == query.values.len();
-        let places = if alike { &self.places[..] } else { &[] };
-        places.iter().enumerate().map(|(at, place)| {
-            let own = (self.row(at), self.scales[at]);
-            (usize::from(*place), cosine(own, (&query.values, query.scale)))
-        })
+    fn try_from(coded: Coded) -> Result<Self, String> {
+        let bytes = STANDARD.decode(&coded.values).map_err(|error| format!("an embedding: {error}"))?;
+        let values = bytes.into_iter().map(u8::cast_signed).collect();
+        Self::of_quantised(coded.model, values).ok_or_else(|| "an embedding without a direction".to_owned())
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "only the leading digits of a cosine matter")]
-fn cosine(a: (&[i8], f32), b: (&[i8], f32)) -> f32 {
+pub(super) fn cosine(a: (&[i8], f32), b: (&[i8], f32)) -> f32 {
     dot(a.0, b.0) as f32 * a.1 * b.1
 }
 
@@ -157,6 +133,18 @@ mod tests {
         assert_eq!(embedding("a", &[1.0, 0.0]).cosine(&embedding("a", &[1.0])), None);
         for broken in [&[][..], &[0.0, 0.0], &[1.0, f32::NAN], &[f32::INFINITY]] {
             assert_eq!(Embedding::new("a", broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn an_embedding_is_short_text_and_comes_back() {
+        let embedding = Embedding::new("m", &[0.5, -0.25, 0.0]).unwrap();
+        let json = serde_json::to_string(&embedding).unwrap();
+        assert_eq!(json, r#"{"model":"m","values":"f8AA"}"#);
+        assert_eq!(serde_json::from_str::<Embedding>(&json).unwrap(), embedding);
+        for broken in ["", "AAA=", "AAAA", "?"] {
+            let json = serde_json::json!({ "model": "m", "values": broken });
+            assert!(serde_json::from_value::<Embedding>(json).is_err(), "{broken:?}");
         }
     }
 }

@@ -16,15 +16,13 @@ const SMOOTHING: f32 = 60.0;
 /// The worth of a place by vectors, against one by words.
 const VECTOR_WORTH: f32 = 0.5;
 
-/// The pages whose vectors are nearest to a query's, nearest first: every vector of its model is looked at.
+/// The pages whose vectors are nearest to a query's, nearest first: every vector of its model is looked at,
+/// and those that point away are left out.
 pub(super) fn by_vector(view: &View<'_>, query: &Embedding, count: usize) -> Vec<Hit> {
     let mut top = Top::new(count);
     for (base, part) in view.parts() {
-        for (place, cosine) in part.segment.vectors.iter().flat_map(|vectors| vectors.cosines(query)) {
-            if part.is_live(place) {
-                top.offer(cosine, base + place);
-            }
-        }
+        let near = part.cosines(query).filter(|(_, cosine)| *cosine > 0.0);
+        near.for_each(|(place, cosine)| top.offer(cosine, base + place));
     }
     let best = top.into_vec().into_iter();
     let mut hits: Vec<Hit> = best.map(|(score, slot)| Hit { page: view.leaf(slot).page, score }).collect();
@@ -36,7 +34,8 @@ pub(super) fn by_vector(view: &View<'_>, query: &Embedding, count: usize) -> Vec
 pub(super) fn fuse(words: &[Hit], vectors: &[Hit]) -> Vec<Hit> {
     let mut fused: BTreeMap<PageNo, f32> = BTreeMap::new();
     for (hits, worth) in [(words, 1.0), (vectors, VECTOR_WORTH)] {
-        for (rank, hit) in (1_u16..).zip(hits) {
+        for (place, hit) in hits.iter().enumerate() {
+            let rank = u16::try_from(place + 1).unwrap_or(u16::MAX);
             *fused.entry(hit.page).or_default() += worth / (SMOOTHING + f32::from(rank));
         }
     }

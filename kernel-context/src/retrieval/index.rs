@@ -10,12 +10,13 @@ use std::sync::Arc;
 use kernel_types::PageNo;
 
 use super::dates::Date;
-use super::embedding::{Embedding, Vectors};
+use super::embedding::Embedding;
 use super::merge::{MOST_SEGMENTS, merge};
 use super::part::Part;
 use super::segment::{Leaf, MOST_PAGES, Origin, Segment};
 use super::term::{Field, Term, with_labels};
 use super::terms::Analyzer;
+use super::vectors::{Late, Vectors};
 
 /// So many segments of one level become one of the next.
 const FANOUT: usize = 16;
@@ -166,6 +167,13 @@ impl Index {
         Ok(())
     }
 
+    /// Gives a page a vector, in place of the one it has; whether the page is there.
+    pub fn embed(&mut self, page: PageNo, embedding: &Embedding) -> bool {
+        let Some((at, place)) = self.locate(page) else { return false };
+        self.parts[at].embed(place, embedding.clone());
+        true
+    }
+
     /// Removes a page; whether it was there.
     pub fn remove(&mut self, page: PageNo) -> bool {
         let Some((at, place)) = self.locate(page) else { return false };
@@ -243,7 +251,8 @@ impl Index {
 /// The pages of `parts` that are not removed, in one segment.
 fn merged(parts: &[Part], level: u8) -> Segment {
     let segments: Vec<&Segment> = parts.iter().map(|part| &*part.segment).collect();
-    merge(&segments, level, |part, place| parts[part].is_live(place))
+    let late: Vec<Option<&Late>> = parts.iter().map(Part::late).collect();
+    merge(&segments, &late, level, |part, place| parts[part].is_live(place))
 }
 
 fn title(analyzer: &Analyzer, text: &str, terms: &mut Vec<Term>) {

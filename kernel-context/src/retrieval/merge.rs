@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use super::embedding::Vectors;
 use super::segment::{Leaf, Origin, Postings, Segment};
 use super::term::{TAGS, Term};
+use super::vectors::{Late, Vectors};
 
 /// The most segments that are merged at once.
 pub(super) const MOST_SEGMENTS: usize = TAGS;
 
 /// One segment of the pages of several, in order, those that `keep` refuses left out; it is asked with the number of the
-/// segment and the place in it.
-pub(super) fn merge(segments: &[&Segment], level: u8, keep: impl Fn(usize, usize) -> bool) -> Segment {
+/// segment and the place in it. `late` are the vectors of each segment that came after it.
+pub(super) fn merge(
+    segments: &[&Segment],
+    late: &[Option<&Late>],
+    level: u8,
+    keep: impl Fn(usize, usize) -> bool,
+) -> Segment {
     let moves = moves(segments, keep);
     let leaves = segments.iter().zip(&moves).flat_map(|(segment, moves)| {
         let kept = segment.leaves.iter().enumerate().filter(|(place, _)| moves.place(*place).is_some());
@@ -32,7 +37,7 @@ pub(super) fn merge(segments: &[&Segment], level: u8, keep: impl Fn(usize, usize
     Segment {
         level,
         origins: origins(segments, &leaves),
-        vectors: Vectors::merged(segments, &moves),
+        vectors: Vectors::merged(segments, late, &moves),
         leaves: leaves.into_boxed_slice(),
         lengths: lengths.into_boxed_slice(),
         terms: merged.terms.into_boxed_slice(),

@@ -18,6 +18,7 @@ mod slots;
 mod term;
 mod terms;
 mod top;
+mod vectors;
 mod view;
 mod window;
 mod words;

@@ -4,7 +4,7 @@ use kernel_types::PageNo;
 
 use super::embedding::Embedding;
 
-/// What to look for in an [`Index`](super::Index).
+/// What to look for in an [`Index`](super::Index) or an address space.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
     /// In words.
@@ -13,6 +13,20 @@ pub struct Query<'a> {
     pub embedding: Option<&'a Embedding>,
     /// The most pages to find. It bounds the work too, so it should not be far above what a budget of tokens can hold.
     pub limit: usize,
+}
+
+impl<'a> Query<'a> {
+    /// Any number of pages, by words only.
+    #[must_use]
+    pub const fn words(text: &'a str) -> Self {
+        Self { text, embedding: None, limit: usize::MAX }
+    }
+
+    /// The same, also by vector.
+    #[must_use]
+    pub const fn near(self, embedding: Option<&'a Embedding>) -> Self {
+        Self { embedding, ..self }
+    }
 }
 
 /// A page that fits a query.

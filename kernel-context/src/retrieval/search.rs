@@ -1,6 +1,7 @@
 //! Searching an [`Index`]: by words first, then with the neighbours of what was found, then fused with vectors.
 
 use super::clue::Clues;
+use super::embedding::Embedding;
 use super::files::Files;
 use super::fuse;
 use super::index::Index;
@@ -23,14 +24,22 @@ impl Index {
     #[must_use]
     pub fn search(&self, query: &Query<'_>) -> Vec<Hit> {
         let view = View::new(self);
-        let depth = query.limit.max(LEAST_DEPTH);
+        let limit = query.limit.min(self.len());
+        let depth = limit.max(LEAST_DEPTH);
         let mut hits = self.by_words(&view, query.text, depth);
         if let Some(embedding) = query.embedding {
             let near = fuse::by_vector(&view, embedding, depth);
             hits = fuse::fuse(&hits, &near);
         }
-        hits.truncate(query.limit);
+        hits.truncate(limit);
         hits
+    }
+
+    /// The pages whose vectors are nearest to `embedding`, nearest first; scores are cosines. Those of other models are not
+    /// looked at.
+    #[must_use]
+    pub fn nearest(&self, embedding: &Embedding, limit: usize) -> Vec<Hit> {
+        fuse::by_vector(&View::new(self), embedding, limit.min(self.len()))
     }
 
     fn by_words(&self, view: &View<'_>, text: &str, depth: usize) -> Vec<Hit> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use kernel_types::PageNo;
 
-use super::embedding::Vectors;
 use super::term::Term;
+use super::vectors::Vectors;
 
 /// The most pages in a segment.
 pub(super) const MOST_PAGES: usize = 1 << 16;

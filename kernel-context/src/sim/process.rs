@@ -114,18 +114,16 @@ impl<N: Clone + Eq + Hash + ToString> Process<N> {
 
     fn append_one(&mut self, page: &Page<N>) -> Result<(), PagerError> {
         let text = if page.text.is_empty() { page.id.to_string() } else { page.text.clone() };
+        let kind = match page.kind {
+            Kind::System => PageKind::System,
+            Kind::Assistant => PageKind::Assistant,
+            Kind::User | Kind::Tool => PageKind::User,
+        };
         let draft = PageDraft {
-            kind: match page.kind {
-                Kind::System => PageKind::System,
-                Kind::Assistant => PageKind::Assistant,
-                Kind::User | Kind::Tool => PageKind::User,
-            },
-            body: self.swap.insert(text),
             importance: page.importance,
             pinned: page.kind == Kind::System,
-            swapped: false,
-            origin: None,
             size: Some(Tokens(page.tokens)),
+            ..PageDraft::new(kind, self.swap.insert(text))
         };
         let change = match page.kind {
             Kind::Tool if self.said => Change::Extend(vec![draft]),

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kernel_context::conformance::LAWS;
+use kernel_context::retrieval::{Embedding, Query};
 use kernel_context::{
     Applied, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Rendered, Replacement,
     Swap,
@@ -24,6 +25,8 @@ enum Defect {
     CutsText,
     ShowsSwappedPages,
     SaysAllIsStable,
+    IgnoresVectors,
+    SharesVectorsOfModels,
 }
 
 /// Each defect and a law that must notice it.
@@ -41,6 +44,8 @@ const SEEDED: &[(Defect, &str)] = &[
     (Defect::CutsText, "a_page_is_readable_as_allocated"),
     (Defect::ShowsSwappedPages, "a_swapped_page_waits"),
     (Defect::SaysAllIsStable, "an_unchanged_window_is_stable"),
+    (Defect::IgnoresVectors, "a_vector_finds_what_words_do_not"),
+    (Defect::SharesVectorsOfModels, "another_model_s_vector_changes_nothing"),
 ];
 
 struct BrokenPagers(Defect);
@@ -126,9 +131,16 @@ impl Pager for BrokenPager {
         Ok(content)
     }
 
-    fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled> {
+    fn find(&self, query: &Query<'_>, budget: Tokens) -> Vec<Recalled> {
         let budget = if self.defect == Defect::IgnoresTheBudget { Tokens(100_000) } else { budget };
-        self.inner.find(query, budget)
+        let renamed =
+            query.embedding.map(|own| Embedding::new("compass", &[1.0, 0.1]).unwrap_or(own.clone()));
+        let embedding = match self.defect {
+            Defect::IgnoresVectors => None,
+            Defect::SharesVectorsOfModels => renamed.as_ref(),
+            _ => query.embedding,
+        };
+        self.inner.find(&query.near(embedding), budget)
     }
 
     fn plan(&self, now: Timestamp) -> Result<Plan, PagerError> {

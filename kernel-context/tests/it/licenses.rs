@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use kernel_context::conformance::Space;
+use kernel_context::retrieval::Query;
 use kernel_context::{
     Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, Plan, Replacement, TokenCounter,
     best_line, rank_texts,
 };
-use kernel_types::{CacheModel, Importance, Origin, PageKind, Timestamp, Tokens, hash_bytes};
+use kernel_types::{CacheModel, Origin, PageKind, Timestamp, Tokens, hash_bytes};
 
 const FOLDER: &str = "/usr/share/common-licenses";
 const MODEL: &str = "smollm2-135m";
@@ -120,7 +121,8 @@ fn questions_in_other_words_find_theirs_too() {
 #[test]
 fn recalled_pages_fit_the_window() {
     let mut library = Library::import(SPLITS[2]);
-    let found = library.pager.find(MAIN.0, BUDGET).iter().map(|hit| hit.page).collect::<Vec<_>>();
+    let found =
+        library.pager.find(&Query::words(MAIN.0), BUDGET).iter().map(|hit| hit.page).collect::<Vec<_>>();
     library.pager.apply(&Change::Recall(found.clone()), &library.swap).unwrap();
     assert_eq!(
         library.pager.plan(Timestamp::default()),
@@ -139,7 +141,8 @@ fn chinese_and_code_are_found_by_their_own_words() {
     let scheduler = space.document("手册/调度.md", "调度器给每个进程分配时间片，优先级数字越小越紧急。");
     let code =
         space.document("src/pager.rs", "fn evict_coldest(&mut self) -> PageNo { self.clockHand.advance() }");
-    let first = |query: &str| space.pager.find(query, Tokens(1_000)).first().map(|hit| hit.page);
+    let first =
+        |query: &str| space.pager.find(&Query::words(query), Tokens(1_000)).first().map(|hit| hit.page);
     assert_eq!(first("时间片有多长？"), Some(scheduler));
     assert_eq!(first("where does the clock hand advance"), Some(code));
     assert_eq!(first("coldest eviction"), Some(code));
@@ -186,13 +189,9 @@ impl Library {
             let origin =
                 Origin { path: path.to_owned(), first_line, last_line, file: hash_bytes(text.as_bytes()) };
             drafts.push(PageDraft {
-                kind: PageKind::Document,
-                body: self.swap.insert(piece),
-                importance: Importance::default(),
-                pinned: false,
                 swapped: true,
-                size: None,
                 origin: Some(origin),
+                ..PageDraft::new(PageKind::Document, self.swap.insert(piece))
             });
         }
         self.pager.apply(&Change::Allocate(drafts), &self.swap).unwrap();
@@ -227,7 +226,7 @@ impl Library {
     }
 
     fn found(&self, question: &str) -> Vec<(Origin, std::sync::Arc<str>)> {
-        let pages = self.pager.find(question, BUDGET).into_iter();
+        let pages = self.pager.find(&Query::words(question), BUDGET).into_iter();
         let read = pages.map(|hit| self.pager.read(hit.page, &self.swap).unwrap());
         read.map(|page| (page.origin.unwrap(), page.text)).collect()
     }

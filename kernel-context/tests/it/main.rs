@@ -15,6 +15,7 @@ mod recall;
 mod relevance;
 mod retrieval;
 mod tokens;
+mod transfer;
 mod walks;
 mod window;
 mod workload;

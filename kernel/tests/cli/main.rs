@@ -6,9 +6,11 @@
 mod bad_input;
 mod commands;
 mod disk;
+mod embeddings;
 mod home;
 mod kill;
 mod loopback;
 mod main_job;
 mod providers;
 mod questions;
+mod transfer;

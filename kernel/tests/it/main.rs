@@ -12,4 +12,5 @@ mod scratch;
 mod signals;
 mod syscalls;
 mod tree;
+mod vectors;
 mod world;

@@ -29,7 +29,7 @@ Exit codes:
 Environment:
   ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL   Anthropic, or a server that speaks its protocol
   OPENAI_API_KEY, OPENAI_BASE_URL         OpenAI, or any server with chat completions
-  AGENTOS_DATA_DIR, AGENTOS_CPU, AGENTOS_MODEL   defaults of the flags of these names
+  AGENTOS_DATA_DIR, AGENTOS_CPU, AGENTOS_MODEL, AGENTOS_EMBEDDINGS   defaults of the flags of these names
   NO_COLOR                                no colours
 Keys are read from the environment only. They are never logged, journaled or shown.";
 
@@ -92,10 +92,27 @@ pub(crate) enum Command {
     /// Works beside a running kernel, which acts on it within a second. If no kernel runs the process, the signal waits
     /// until `resume`.
     Kill(KillArgs),
+    /// Write the pages of a process to standard output, one JSON object a line.
+    ///
+    /// What a process remembers, for people to read and for `agentos import` on another machine: each page with its text,
+    /// where it comes from and whether the model sees it; the last line holds the rest in base64. Works beside a running
+    /// kernel, on ended processes too, and writes nothing to the store.
+    Export(ExportArgs),
+    /// Make a new process that has the pages of an exported one.
+    ///
+    /// Every line is checked, and nothing is made if one is wrong. The process has the same pages in the same window, byte
+    /// for byte. With --task it answers that when it is resumed (`agentos resume`), recalling what the task needs; without,
+    /// it only holds the pages.
+    Import(ImportArgs),
     /// Check the audit trail.
     Audit {
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// Fetch what is not needed but useful. Nothing is fetched without this.
+    Setup {
+        #[command(subcommand)]
+        command: SetupCommand,
     },
     /// Check what a run needs: the data directory, Python for the local model, keys, local servers, the sandbox.
     Doctor,
@@ -131,6 +148,8 @@ pub(crate) struct RunArgs {
     pub(crate) window: Option<u64>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) embeddings: EmbeddingArgs,
     /// Let the agent write in the workspace; without, it only reads.
     #[arg(long)]
     pub(crate) write: bool,
@@ -140,6 +159,14 @@ pub(crate) struct RunArgs {
     /// Threads of the local model [default: as many as there are cores, at most 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct EmbeddingArgs {
+    /// A folder with a static embedding model (one safetensors matrix and its tokenizer), or `off`: pages are found also
+    /// if they share no word with a question [default: what `agentos setup embeddings` fetched, if it did].
+    #[arg(long, value_name = "DIR", env = "AGENTOS_EMBEDDINGS")]
+    pub(crate) embeddings: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -177,6 +204,29 @@ pub(crate) struct ResumeArgs {
     pub(crate) pid: String,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) embeddings: EmbeddingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// What `agentos export` wrote; `-` for standard input.
+    pub(crate) file: PathBuf,
+    /// What to do with the pages, in words.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) task: Option<String>,
+    /// The provider of the model for the task, as in `agentos run`.
+    #[arg(long, value_name = "CPU", default_value = "auto", env = "AGENTOS_CPU")]
+    pub(crate) cpu: CpuChoice,
+    /// The model for the task [default: that of the exported process].
+    #[arg(long, value_name = "MODEL", env = "AGENTOS_MODEL")]
+    pub(crate) model: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +239,15 @@ pub(crate) struct KillArgs {
     /// The same as -s KILL.
     #[arg(short = '9', conflicts_with = "signal")]
     pub(crate) nine: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SetupCommand {
+    /// A small embedding model (19 MB, with python3 and pip): pages are then found also if they share no word with a question.
+    ///
+    /// It is the PyPI package `wordllama`, pinned by SHA-256, and goes into the data directory. Runs and resumes from then
+    /// on use it; `--embeddings off` does without.
+    Embeddings,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::Global;
 use crate::data;
+use crate::embeddings;
 use crate::failure::{Exit, Failure};
 use crate::model;
 use crate::output;
@@ -39,7 +40,7 @@ pub(crate) async fn doctor(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     ui.spin("looking around");
     let mut checks = vec![writable(&folder), space(&folder)];
     checks.extend(database(&folder).await);
-    checks.extend([python(), local_model(&folder)]);
+    checks.extend([python(), local_model(&folder), embedding_model(&folder)]);
     checks.extend(["ANTHROPIC_API_KEY", "OPENAI_API_KEY"].map(key));
     checks.extend([server().await, sandbox()]);
     ui.quiet();
@@ -148,6 +149,19 @@ fn local_model(folder: &Path) -> Check {
         Some(plan) => {
             let size = HumanBytes(plan.download_bytes);
             check("local model", Verdict::Note, format!("not installed; `--cpu local` fetches it ({size})"))
+        }
+    }
+}
+
+fn embedding_model(folder: &Path) -> Check {
+    match embeddings::files(folder).missing() {
+        None => check("embeddings", Verdict::Ok, "installed"),
+        Some(plan) => {
+            let size = HumanBytes(plan.download_bytes);
+            let detail = format!(
+                "not installed, pages are found by words; `agentos setup embeddings` fetches them ({size})"
+            );
+            check("embeddings", Verdict::Ok, detail)
         }
     }
 }

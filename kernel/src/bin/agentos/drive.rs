@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kernel::{Kernel, KernelBuilder, Until};
+use kernel_llm::StaticEmbedder;
 use kernel_storage::SqliteStore;
 use kernel_tools::{Calculator, Workspace, files_read, files_write};
 use kernel_types::{
@@ -55,6 +56,7 @@ pub(crate) async fn assemble(
     chosen: &Chosen,
     workspace: Option<&Workspace>,
     write: bool,
+    embedder: Option<StaticEmbedder>,
     ui: &Ui,
 ) -> Result<Machine, Failure> {
     // Without tools every text is the answer; with tools it may be followed by calls, which only a person can tell apart.
@@ -67,6 +69,9 @@ pub(crate) async fn assemble(
         .model(&chosen.info.name)
         .deltas(deltas)
         .driver(Calculator::new());
+    if let Some(embedder) = embedder {
+        builder = builder.embedder(embedder);
+    }
     if let Some(workspace) = workspace {
         for driver in files_read(workspace) {
             builder = builder.driver(driver);

@@ -235,6 +235,8 @@ fn paged(changes: &[Change], verbose: bool) -> String {
                 parts.push(format!("recalled {}", counted(numbers.len() as u64, "page")))
             }
             Change::Pin(page) => parts.push(format!("pinned page {page}")),
+            Change::Embed { page, .. } => parts.push(format!("embedded page {page}")),
+            Change::Restore { .. } => parts.push("restored an exported space".to_owned()),
             Change::Unpin(page) => parts.push(format!("unpinned page {page}")),
             Change::Free(page) => parts.push(format!("freed page {page}")),
             Change::Calibrate { estimated, reported } if verbose => {

@@ -8,6 +8,7 @@ mod cpu;
 mod data;
 mod doctor;
 mod drive;
+mod embeddings;
 mod failure;
 mod format;
 mod journal;
@@ -22,6 +23,7 @@ mod resume;
 mod run;
 mod setup;
 mod signals;
+mod transfer;
 mod ui;
 
 use std::process::ExitCode;
@@ -29,7 +31,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::args::{AuditCommand, Cli, Command};
+use crate::args::{AuditCommand, Cli, Command, SetupCommand};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
 
@@ -60,7 +62,10 @@ async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Logs(args) => logs::logs(global, args, ui).await,
         Command::Resume(args) => resume::resume(global, args, ui).await,
         Command::Kill(args) => kill::kill(global, args, ui).await,
+        Command::Export(args) => transfer::export(global, args).await,
+        Command::Import(args) => transfer::import(global, args, ui).await,
         Command::Audit { command: AuditCommand::Verify(args) } => audit::verify(global, args, ui).await,
+        Command::Setup { command: SetupCommand::Embeddings } => embeddings::setup(global, ui).await,
         Command::Doctor => doctor::doctor(global, ui).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

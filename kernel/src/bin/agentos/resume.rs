@@ -12,6 +12,7 @@ use crate::args::{Global, LimitArgs, ResumeArgs};
 use crate::cpu::CpuChoice;
 use crate::data;
 use crate::drive;
+use crate::embeddings;
 use crate::failure::{Exit, Failure};
 use crate::model::{self, Wanted};
 use crate::ps;
@@ -45,6 +46,7 @@ pub(crate) async fn resume(global: &Global, args: &ResumeArgs, ui: &Ui) -> Resul
     let folder = spec.labels.get("workspace");
     let workspace = folder.map(|folder| drive::workspace(Path::new(folder))).transpose()?;
 
+    let embedder = embeddings::open(&args.embeddings, &data)?;
     let mut interrupts = Interrupts::take()?;
     let chosen = interrupts.unless(model::choose(&wanted, &data, ui)).await?;
     if more != Budget::default() {
@@ -53,7 +55,7 @@ pub(crate) async fn resume(global: &Global, args: &ResumeArgs, ui: &Ui) -> Resul
     if is_stopped(&store, &info).await? {
         post_mail(&store, pid, MailBody::Signal(Signal::Cont)).await?;
     }
-    let machine = drive::assemble(store, &chosen, workspace.as_ref(), write, ui).await?;
+    let machine = drive::assemble(store, &chosen, workspace.as_ref(), write, embedder, ui).await?;
     machine.kernel.resume(pid).await?;
     ui.quiet();
     ui.note(&format!("pid {pid}"));

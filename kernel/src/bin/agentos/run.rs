@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::args::{Global, LimitArgs, RunArgs};
 use crate::data;
 use crate::drive;
+use crate::embeddings;
 use crate::failure::{Exit, Failure};
 use crate::model::{self, Chosen, Wanted};
 use crate::report::report;
@@ -38,9 +39,10 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, ui: &Ui) -> Result<Exit
         install: !args.no_install,
         threads: args.threads.map(usize::from),
     };
+    let embedder = embeddings::open(&args.embeddings, &data)?;
     let chosen = interrupts.unless(model::choose(&wanted, &data, ui)).await?;
     let spec = spec(&profile, args, folder.as_deref(), &chosen);
-    let machine = drive::assemble(store, &chosen, workspace.as_ref(), args.write, ui).await?;
+    let machine = drive::assemble(store, &chosen, workspace.as_ref(), args.write, embedder, ui).await?;
     let pid = machine.kernel.spawn(spec.clone()).await?;
     ui.quiet();
     ui.note(&format!("pid {pid}"));

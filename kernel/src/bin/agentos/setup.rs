@@ -1,4 +1,4 @@
-//! Shows how the local model is fetched and started.
+//! Shows how the local model is fetched and started, and other models fetched.
 
 use indicatif::{HumanBytes, ProgressBar};
 use kernel_llm::{InstallPlan, SetupEvent, SetupSink};
@@ -24,7 +24,7 @@ impl<'a> Setup<'a> {
 
     fn announce(&self, plan: &InstallPlan) {
         self.ui.quiet();
-        self.ui.note(&format!("fetching the local model, once, into {}:", plan.target.display()));
+        self.ui.note(&format!("fetching, once, into {}:", plan.target.display()));
         for (title, bytes) in &plan.items {
             self.ui.note(&format!("  {title}, {}", HumanBytes(*bytes)));
         }
@@ -55,7 +55,7 @@ impl<'a> Setup<'a> {
 impl SetupSink for Setup<'_> {
     fn event(&self, event: SetupEvent) {
         match event {
-            SetupEvent::Waiting => self.ui.busy("waiting for another process that fetches the local model"),
+            SetupEvent::Waiting => self.ui.busy("waiting for another process that fetches the same"),
             SetupEvent::Plan(plan) => self.announce(&plan),
             SetupEvent::Download { done, total } => self.arrived(done, total),
             SetupEvent::Unpack => {

@@ -1,0 +1,129 @@
+//! `agentos export` and `agentos import`: the pages of a process as JSON Lines.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read};
+use std::path::Path;
+
+use kernel::programs::Script;
+use kernel::{Kernel, Profile, StoredSpace};
+use kernel_context::transfer::{Import, Imported, SpaceHeader, TransferError};
+use kernel_context::{MemorySwap, PagerConfig, PagerFactory, Replacement};
+use kernel_llm::model_info;
+use kernel_storage::{Journal, SqliteStore};
+use kernel_types::{AgentRow, CacheModel, PageKind, Pid, Spec, Tokens};
+use serde_json::json;
+
+use crate::args::{ExportArgs, Global, ImportArgs};
+use crate::data;
+use crate::failure::{Exit, Failure};
+use crate::output;
+use crate::ps;
+use crate::ui::Ui;
+
+/// Bytes of a file that are read at a time.
+const BUFFER: usize = 1 << 16;
+/// Tokens recalled for the task of an imported process.
+const RECALL: u64 = 1400;
+
+pub(crate) async fn export(global: &Global, args: &ExportArgs) -> Result<Exit, Failure> {
+    let (store, row) = data::attach_for(global, &args.pid).await?;
+    let config = config(&store, &row).await?;
+    let space = StoredSpace::read(&store, row.pid, &Replacement::default(), &config).await?;
+    let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    match space.write(&mut out) {
+        // Whoever closed the other end has read enough.
+        Err(TransferError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        Err(TransferError::Io(error)) => {
+            Err(Failure::new(Exit::Io, format!("cannot write to standard output: {error}")))
+        }
+        Err(error) => Err(Failure::new(Exit::BadInput, error.to_string())),
+        Ok(()) => Ok(Exit::Ok),
+    }
+}
+
+/// What the window of a process is like. A child that names no model has that of the run.
+async fn config(store: &SqliteStore, row: &AgentRow) -> Result<PagerConfig, Failure> {
+    let (mut row, mut spec) = (row.clone(), None::<Spec>);
+    loop {
+        let own = ps::spec(store, &row).await?.unwrap_or_default();
+        let known = spec.get_or_insert_with(|| own.clone());
+        known.model = known.model.take().or(own.model);
+        if row.parent == Pid::INIT || known.model.is_some() {
+            break;
+        }
+        let Some(parent) = store.agent(row.parent).await? else { break };
+        row = parent;
+    }
+    let spec = spec.unwrap_or_default();
+    let info = model_info(&spec.model.unwrap_or_default());
+    let window = spec.window.unwrap_or(info.window.saturating_sub(Tokens(8192.min(info.window.0 / 2))));
+    Ok(PagerConfig { model: info.name, window, cache: info.cache })
+}
+
+pub(crate) async fn import(global: &Global, args: &ImportArgs, ui: &Ui) -> Result<Exit, Failure> {
+    // Read whole before the store is opened: a wrong file must not make a data directory.
+    ui.spin("reading");
+    let (space, swap) = read(&args.file)?;
+    let pages = space.pager.pages();
+    let has_instructions = pages.iter().any(|page| page.kind == PageKind::System);
+    let spec = spec(args, &space.header, has_instructions)?;
+    let (_, store) = data::open(global).await?;
+    let kernel = Kernel::builder().store(store.clone()).build().await?;
+    let pid = kernel.import(spec, space, swap).await?;
+    kernel.shutdown().await?;
+    store.close().await?;
+    ui.quiet();
+    let next = match &args.task {
+        Some(_) => format!("agentos resume {pid}"),
+        None => format!("agentos export {pid}"),
+    };
+    if ui.json {
+        output::line(&json!({ "pid": pid, "pages": pages.len(), "next": next }).to_string())?;
+    } else {
+        ui.note(&format!("pid {pid}"));
+        output::line(&format!("{} pages; go on with: {next}", pages.len()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn read(path: &Path) -> Result<(Imported, MemorySwap), Failure> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::new(Exit::BadInput, format!("{}: {error}", path.display()))
+            .hint("give a file that `agentos export` wrote")
+    };
+    let reader: Box<dyn Read> = match path.to_str() {
+        Some("-") => Box::new(io::stdin().lock()),
+        _ => Box::new(File::open(path).map_err(|error| wrong(&error))?),
+    };
+    let reader: Box<dyn BufRead> = Box::new(BufReader::with_capacity(BUFFER, reader));
+    let import = Import::open(reader).map_err(|error| wrong(&error))?;
+    let policy = Replacement::default();
+    if import.header().policy != policy.name() {
+        let policies = (&import.header().policy, policy.name());
+        return Err(wrong(&format!("paged by {:?}, this program pages by {:?}", policies.0, policies.1)));
+    }
+    let cache: CacheModel = model_info(&import.header().model).cache;
+    let mut swap = MemorySwap::default();
+    let space = import.read(&policy, cache, &mut swap).map_err(|error| wrong(&error))?;
+    Ok((space, swap))
+}
+
+/// A process that works on the task with the pages when it is resumed; without a task, one that only holds them.
+fn spec(args: &ImportArgs, header: &SpaceHeader, has_instructions: bool) -> Result<Spec, Failure> {
+    let Some(task) = args.task.as_deref().map(str::trim).filter(|task| !task.is_empty()) else {
+        return Script::default()
+            .spec("import")
+            .map_err(|error| Failure::new(Exit::Failed, error.to_string()));
+    };
+    let model = args.model.clone().unwrap_or_else(|| header.model.clone());
+    let spec = Profile::find("research")?.spec(task);
+    let labels = [("cpu", args.cpu.to_string()), ("model", model.clone()), ("write", "false".to_owned())];
+    let recall = RECALL.min(header.window.0 / 2);
+    Ok(Spec {
+        system: if has_instructions { String::new() } else { spec.system.clone() },
+        args: json!({ "recall_tokens": recall }).into(),
+        model: Some(model),
+        labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        ..spec
+    })
+}
