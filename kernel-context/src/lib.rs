@@ -78,6 +78,7 @@ pub mod conformance;
 mod draft;
 mod error;
 mod evict;
+mod explain;
 mod habits;
 mod header;
 mod manager;
@@ -95,6 +96,7 @@ mod sequence;
 pub mod sim;
 mod space;
 mod stub;
+mod survey;
 mod swap;
 mod table;
 mod tokens;
@@ -103,6 +105,9 @@ mod warmth;
 mod window;
 
 pub use error::PagerError;
+pub use explain::{
+    Explanation, LeftRow, NextCompaction, PageRanges, RowKind, Statistics, Why, WindowPart, WindowRow,
+};
 pub use manager::ContextManager;
 pub use pager::{
     Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerFactory, Rendered, Segment, Swap, Trace,
