@@ -29,6 +29,9 @@ pub struct Explanation {
     pub rows: Vec<WindowRow>,
     /// What is not in it any more, the newest first; at most 48 groups.
     pub left: Vec<LeftRow>,
+    /// How many groups are not in it: those that left, listed or not, and those that never came in. Where groups are not
+    /// known, pages.
+    pub out: u64,
     /// What a compaction would do if the window were full now.
     pub next: NextCompaction,
     /// What the pager learned of this agent, if it learns.
@@ -286,12 +289,13 @@ impl Explanation {
         leaving.sort_unstable();
         let leaves = |page: &PageStatus| leaving.binary_search(&page.page).is_ok();
         let resident = || pages.iter().filter(|page| page.resident);
-        let out = pages.iter().rev().filter(|page| !page.resident).take(MOST_LEFT);
+        let out = || pages.iter().rev().filter(|page| !page.resident);
         Self {
             window: None,
             load: resident().map(|page| page.tokens).sum(),
             rows: merged(resident().map(|page| row_of(page, leaves(page)))),
-            left: out.map(left_of).collect(),
+            left: out().take(MOST_LEFT).map(left_of).collect(),
+            out: out().count() as u64,
             next: NextCompaction {
                 kind: plan.kind,
                 freed: resident().filter(|page| leaves(page)).map(|page| page.tokens).sum(),

@@ -32,6 +32,7 @@ pub(crate) fn explain(space: &Space, now: Timestamp) -> Explanation {
         load: space.ratio.apply(space.window.load.all),
         rows: surveyor.rows(),
         left: left(space),
+        out: groups_out(space).count() as u64,
         next,
         statistics: Some(statistics(space)),
     }
@@ -143,22 +144,26 @@ impl Surveyor<'_> {
 
 /// The groups that left last, newest first.
 fn left(space: &Space) -> Vec<LeftRow> {
-    let gone = |(number, page): &(Number, &Page)| {
-        page.group == *number
-            && page.has(Flags::LEFT)
-            && !page.has(Flags::SUPERSEDED)
-            && page.place() == Place::Out
-            && space.table.members(*number).next().is_some()
-    };
-    let records = (1..).zip(space.table.pages.iter());
+    let gone = groups_out(space).filter(|(_, page)| page.has(Flags::LEFT));
     let mut groups: Vec<(Reverse<u32>, Number)> =
-        records.filter(gone).map(|(number, page)| (Reverse(page.left), number)).collect();
+        gone.map(|(number, page)| (Reverse(page.left), number)).collect();
     if groups.len() > MOST_LEFT {
         groups.select_nth_unstable(MOST_LEFT);
         groups.truncate(MOST_LEFT);
     }
     groups.sort_unstable();
     groups.into_iter().map(|(_, group)| left_row(space, group)).collect()
+}
+
+/// Groups that could be in the window and are not.
+fn groups_out(space: &Space) -> impl Iterator<Item = (Number, &Page)> {
+    let records = (1..).zip(space.table.pages.iter());
+    records.filter(|(number, page): &(Number, &Page)| {
+        page.group == *number
+            && !page.has(Flags::SUPERSEDED)
+            && page.place() == Place::Out
+            && space.table.members(*number).next().is_some()
+    })
 }
 
 fn left_row(space: &Space, group: Number) -> LeftRow {

@@ -20,6 +20,7 @@ mod mail;
 mod mailbox;
 #[cfg(feature = "conformance")]
 pub mod mediation;
+mod memory;
 mod parts;
 mod prepare;
 mod process;
@@ -36,6 +37,7 @@ pub use crate::error::KernelError;
 pub use crate::image::process_info;
 pub use crate::kernel::{Kernel, Until, post_mail};
 pub use crate::mailbox::{MailboxOptions, StoreMailbox, StoreService};
+pub use crate::memory::memory;
 pub use crate::parts::Limits;
 pub use crate::profile::{Profile, ProfileError};
 pub use crate::program::{Input, Program, ProgramError, ProgramFactory, Saved, Step};

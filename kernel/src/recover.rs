@@ -29,10 +29,7 @@ pub(crate) struct Loaded {
 pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Result<Loaded, KernelError> {
     let pid = row.pid;
     let damaged = |reason: String| KernelError::Damaged { pid, reason };
-    if kernel_security::seal_row(&row) != row.seal {
-        return Err(damaged("its row was changed: run `agentos audit verify`".to_owned()));
-    }
-    let image = Image::decode(&row.image).map_err(|error| damaged(error.to_string()))?;
+    let image = image_of(&row)?;
     let store = &*parts.store;
     let first = store.records(pid, 1, 1).await?;
     let Some(Event::Spawned { spec, capabilities, .. }) = event_of(store, first.first()).await? else {
@@ -45,7 +42,8 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
 
     let mut staged = HashMap::new();
     let config = parts.pager_config(&spec);
-    let pager = load_pager(parts, bodies, &config, &image, pid, &mut staged).await?;
+    let shelf = Shelf { store, bodies, pagers: &*parts.pagers, config: &config };
+    let pager = load_pager(&shelf, &image, pid, &mut staged).await?;
     let mut process =
         Process::new(pid, row.parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
     process.pager = pager;
@@ -74,16 +72,31 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
     Ok(Loaded { process: Box::new(process) })
 }
 
+/// The image of a row that nobody changed.
+pub(crate) fn image_of(row: &AgentRow) -> Result<Image, KernelError> {
+    let damaged = |reason: String| KernelError::Damaged { pid: row.pid, reason };
+    if kernel_security::seal_row(row) != row.seal {
+        return Err(damaged("its row was changed: run `agentos audit verify`".to_owned()));
+    }
+    Image::decode(&row.image).map_err(|error| damaged(error.to_string()))
+}
+
+/// What a page table is rebuilt from.
+pub(crate) struct Shelf<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) bodies: &'a Bodies,
+    pub(crate) pagers: &'a dyn PagerFactory,
+    pub(crate) config: &'a PagerConfig,
+}
+
 /// Rebuilds the page table: the last snapshot and the changes after it.
-async fn load_pager(
-    parts: &Parts,
-    bodies: &Bodies,
-    config: &PagerConfig,
+pub(crate) async fn load_pager(
+    shelf: &Shelf<'_>,
     image: &Image,
     pid: Pid,
     staged: &mut HashMap<BlobHash, Arc<str>>,
 ) -> Result<Option<Box<dyn Pager>>, KernelError> {
-    let store = &*parts.store;
+    let Shelf { store, bodies, pagers, config } = *shelf;
     let damaged = |reason: String| KernelError::Damaged { pid, reason };
     let mut pager = None;
     let mut next = 1;
@@ -91,9 +104,8 @@ async fn load_pager(
         let bytes = blob(store, snapshot.blob)
             .await?
             .ok_or_else(|| damaged("its page table is missing".to_owned()))?;
-        let factory: &dyn PagerFactory = &*parts.pagers;
         pager = Some(
-            serve(store, bodies, staged, |view| factory.load(config, &bytes, view))
+            serve(store, bodies, staged, |view| pagers.load(config, &bytes, view))
                 .await?
                 .map_err(|error| damaged(error.to_string()))?,
         );
@@ -109,7 +121,7 @@ async fn load_pager(
             };
             let changes: Vec<Change> = changes.read().map_err(|error| damaged(error.to_string()))?;
             if pager.is_none() {
-                pager = Some(parts.pagers.make(config).map_err(|error| damaged(error.to_string()))?);
+                pager = Some(pagers.make(config).map_err(|error| damaged(error.to_string()))?);
             }
             let Some(pager) = &mut pager else { continue };
             for change in changes {

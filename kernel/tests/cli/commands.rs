@@ -185,7 +185,7 @@ fn an_edited_record_is_found_by_the_audit() {
 }
 
 /// Runs one statement on the database, behind everybody's back.
-fn edit(home: &Home, sql: &str) {
+pub(crate) fn edit(home: &Home, sql: &str) {
     let script =
         "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\nc.execute(sys.argv[2])\nc.commit()\n";
     let mut python = std::process::Command::new("python3");

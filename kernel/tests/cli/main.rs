@@ -10,5 +10,6 @@ mod home;
 mod kill;
 mod loopback;
 mod main_job;
+mod mem;
 mod providers;
 mod questions;

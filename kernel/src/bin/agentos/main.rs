@@ -13,6 +13,8 @@ mod format;
 mod journal;
 mod kill;
 mod logs;
+mod map;
+mod mem;
 mod model;
 mod output;
 mod printer;
@@ -58,6 +60,7 @@ async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(global, args, ui).await,
         Command::Ps(args) => ps::ps(global, args, ui).await,
         Command::Logs(args) => logs::logs(global, args, ui).await,
+        Command::Mem(args) => mem::mem(global, args, ui).await,
         Command::Resume(args) => resume::resume(global, args, ui).await,
         Command::Kill(args) => kill::kill(global, args, ui).await,
         Command::Audit { command: AuditCommand::Verify(args) } => audit::verify(global, args, ui).await,
