@@ -78,6 +78,7 @@ pub mod conformance;
 mod draft;
 mod error;
 mod evict;
+mod expected;
 mod explain;
 mod habits;
 mod header;
@@ -105,6 +106,7 @@ mod warmth;
 mod window;
 
 pub use error::PagerError;
+pub use expected::{CacheMiss, ExpectedCache, SentPrompt, cache_miss, expected_cache};
 pub use explain::{
     Explanation, LeftRow, NextCompaction, PageRanges, RowKind, Statistics, Why, WindowPart, WindowRow,
 };

@@ -8,6 +8,8 @@ mod budgets;
 mod examples;
 mod mailbox;
 mod mediation;
+#[cfg(feature = "local")]
+mod prefix;
 mod scratch;
 mod signals;
 mod syscalls;
