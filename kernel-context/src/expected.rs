@@ -1,8 +1,11 @@
 //! What a provider's cache is expected to have of a prompt, and what is to be said where it had less. Pure functions.
 //!
 //! A prompt is a chain of segments; the cache has a prefix of it. Two things are known before a call: what the pager says is
-//! unchanged since the last one, and which segments are. They differ only if somebody is wrong, and then the cache shows who:
-//! it has less than the pager says.
+//! unchanged since the last one, and which segments are. They differ only if the pager is wrong, and then the cache shows it:
+//! it has less than was promised.
+//!
+//! A pager's counts are estimates, but the provider counted the prompt before: what was sent is scaled to its count. So where a
+//! window only grew, what is expected is exact.
 
 use kernel_types::{CacheModel, Message, PageNo, Role, Timestamp, Tokens};
 
@@ -28,6 +31,8 @@ pub struct SentPrompt {
     pub breakpoints: Vec<usize>,
     /// When it was sent.
     pub at: Timestamp,
+    /// What the provider counted, once it answered; zero until then.
+    pub reported: Tokens,
     /// What the model answered, once it did.
     pub answer: Tokens,
 }
@@ -49,6 +54,7 @@ impl SentPrompt {
             by_model: rendered.messages.iter().flat_map(authors).collect(),
             breakpoints: ends.filter(|(_, message)| message.breakpoint).map(|(end, _)| end - 1).collect(),
             at,
+            reported: Tokens::ZERO,
             answer: Tokens::ZERO,
         }
     }
@@ -59,10 +65,20 @@ impl SentPrompt {
         if self.lead == before.lead { same.count() } else { 0 }
     }
 
-    /// Tokens up to the end of so many segments, lead included.
+    /// Tokens up to the end of so many segments, lead included, as the pager counts.
     fn prefix(&self, segments: usize) -> Tokens {
-        self.lead_tokens
-            .saturating_add(self.segments.iter().take(segments).map(|segment| segment.tokens).sum())
+        let segments = self.segments.iter().take(segments);
+        self.lead_tokens.saturating_add(segments.map(|segment| segment.tokens).sum())
+    }
+
+    /// The same as the provider counts, if it did.
+    fn counted(&self, segments: usize) -> Tokens {
+        let (part, whole) = (self.prefix(segments).0, self.prefix(self.segments.len()).0);
+        if self.reported == Tokens::ZERO || whole == 0 {
+            return Tokens(part);
+        }
+        let scaled = u128::from(part) * u128::from(self.reported.0) / u128::from(whole);
+        Tokens(u64::try_from(scaled).unwrap_or(u64::MAX))
     }
 }
 
@@ -75,6 +91,8 @@ pub struct ExpectedCache {
     pub unchanged: usize,
     /// Segments behind those that the model itself wrote in answer to the prompt before, if the cache keeps answers.
     pub answered: usize,
+    /// The pager promised that more is unchanged than is.
+    pub broken: bool,
 }
 
 /// What the cache has of `now` if `before` was sent to the same provider, and the pager says that `stable` tokens of the
@@ -88,25 +106,25 @@ pub fn expected_cache(
 ) -> ExpectedCache {
     let Some(before) = before else { return ExpectedCache::default() };
     let unchanged = now.unchanged_since(before);
-    let nothing = ExpectedCache { unchanged, ..ExpectedCache::default() };
     let is_cold = now.at.0.saturating_sub(before.at.0) > cache.ttl_s.saturating_mul(1000);
     if is_cold || now.lead != before.lead {
-        return nothing;
+        return ExpectedCache { unchanged, ..ExpectedCache::default() };
     }
-    if cache.is_explicit() {
-        let tokens =
-            found(before, now, unchanged, cache).map_or(Tokens::ZERO, |segments| now.prefix(segments));
-        return ExpectedCache { tokens: cache.cacheable(tokens), ..nothing };
-    }
+    let promised = if stable > Tokens::ZERO { now.lead_tokens.saturating_add(stable) } else { Tokens::ZERO };
+    let missing = promised.saturating_sub(now.prefix(unchanged));
     let answered = if cache.answers { answered(before, now, unchanged) } else { 0 };
-    let written: Tokens =
-        now.segments.iter().skip(unchanged).take(answered).map(|segment| segment.tokens).sum();
-    let compared = now.prefix(unchanged).saturating_add(written.min(before.answer));
-    let said = if stable > Tokens::ZERO { now.lead_tokens.saturating_add(stable) } else { Tokens::ZERO };
-    let tokens = if unchanged == 0 { said } else { compared.max(said) };
-    // The last token is always computed: it says what comes next.
-    let most = now.prefix(now.segments.len()).saturating_sub(Tokens(1));
-    ExpectedCache { tokens: cache.cacheable(tokens.min(most)), unchanged, answered }
+    let tokens = if cache.is_explicit() {
+        found(before, now, unchanged, cache).map_or(Tokens::ZERO, |segments| before.counted(segments))
+    } else if unchanged == 0 {
+        Tokens::ZERO
+    } else {
+        let answer = if answered > 0 { before.answer } else { Tokens::ZERO };
+        // The last token of a prompt is always computed: it says what comes next.
+        let last = u64::from(unchanged + answered == now.segments.len());
+        before.counted(unchanged).saturating_add(answer).saturating_sub(Tokens(last))
+    };
+    let tokens = cache.cacheable(tokens.saturating_add(missing));
+    ExpectedCache { tokens, unchanged, answered, broken: missing > Tokens::ZERO }
 }
 
 /// Segments of the longest entry that a breakpoint finds: entries end at the breakpoints of the prompt before.
@@ -139,26 +157,18 @@ pub enum CacheMiss {
     Unused,
 }
 
-/// Whether the provider read clearly less from its cache than was expected, and why.
+/// Whether the provider read clearly less of `now` from its cache than was expected, and why.
 #[must_use]
-pub fn cache_miss(
-    before: Option<&SentPrompt>,
-    now: &SentPrompt,
-    expected: &ExpectedCache,
-    reported: Tokens,
-) -> Option<CacheMiss> {
+pub fn cache_miss(now: &SentPrompt, expected: &ExpectedCache, reported: Tokens) -> Option<CacheMiss> {
     let missing = expected.tokens.saturating_sub(reported).0;
     if missing <= FEW.max(expected.tokens.0 * SMALL_PERCENT / 100) {
         return None;
     }
-    let unchanged = before.map_or(0, |before| now.unchanged_since(before));
-    if now.prefix(unchanged) >= expected.tokens {
+    if !expected.broken {
         return Some(CacheMiss::Unused);
     }
-    let page = now.segments.get(unchanged).and_then(|segment| segment.page);
-    // What the model wrote itself continues the prompt and is not a change.
-    let is_answer = before.is_some_and(|before| unchanged == before.segments.len());
-    Some(if is_answer { CacheMiss::Unused } else { CacheMiss::Changed { segment: unchanged, page } })
+    let page = now.segments.get(expected.unchanged).and_then(|segment| segment.page);
+    Some(CacheMiss::Changed { segment: expected.unchanged, page })
 }
 
 #[cfg(test)]
@@ -181,6 +191,7 @@ mod tests {
             by_model: ids.iter().map(|id| id % 10 == 9).collect(),
             breakpoints: breakpoints.to_vec(),
             at: Timestamp(at_s * 1000),
+            reported: Tokens::ZERO,
             answer: Tokens(80),
         }
     }
@@ -203,6 +214,15 @@ mod tests {
         let other = SentPrompt { lead: 2, ..prompt(&[1, 2, 3, 4], &[], 1) };
         check("llamacpp", &before, &other, 300, 0);
         assert_eq!(expected_cache(None, &before, Tokens(300), &cache("llamacpp")), ExpectedCache::default());
+    }
+
+    #[test]
+    fn what_the_provider_counted_is_better_than_an_estimate() {
+        let before = SentPrompt { reported: Tokens(300), ..prompt(&[1, 2, 3], &[2], 0) };
+        let now = prompt(&[1, 2, 3, 4], &[3], 1);
+        check("llamacpp", &before, &now, 300, 300);
+        check("llamacpp", &before, &prompt(&[1, 2, 4], &[], 1), 200, 250 * 300 / 350);
+        check("llamacpp", &before, &prompt(&[1, 2, 3, 9, 4], &[], 1), 300, 380);
     }
 
     #[test]
@@ -236,7 +256,7 @@ mod tests {
         let before = prompt(&[1, 2, 3, 4], &[], 0);
         let miss = |now: &SentPrompt, stable: u64, reported: u64| {
             let expected = expected_cache(Some(&before), now, Tokens(stable), &model);
-            cache_miss(Some(&before), now, &expected, Tokens(reported))
+            cache_miss(now, &expected, Tokens(reported))
         };
         let grown = prompt(&[1, 2, 3, 4, 5], &[], 1);
         assert_eq!(miss(&grown, 400, 450), None);

@@ -240,8 +240,9 @@ impl Core {
     fn compare_cache(&mut self, process: &mut Process, seq: Seq, usage: &TokenUsage) {
         let Some(ready) = process.prompts.get(&seq) else { return };
         let expected = ready.expected;
-        let miss = cache_miss(process.answered.as_ref(), &ready.sent, &expected, usage.cached);
-        process.answered = Some(SentPrompt { answer: usage.output, ..ready.sent.clone() });
+        let miss = cache_miss(&ready.sent, &expected, usage.cached);
+        let reported = if usage.estimated { Tokens::ZERO } else { usage.input };
+        process.answered = Some(SentPrompt { reported, answer: usage.output, ..ready.sent.clone() });
         let Some(miss) = miss.filter(|_| !usage.estimated) else { return };
         let (segment, page) = match miss {
             CacheMiss::Changed { segment, page } => (Some(segment as u64), page),

@@ -5,6 +5,8 @@
 mod audit;
 mod blocked;
 mod budgets;
+#[cfg(feature = "local")]
+mod cached;
 mod examples;
 mod mailbox;
 mod mediation;
