@@ -222,17 +222,17 @@ impl Talker {
             turn * 17 % 90
         );
         let mut calls = Vec::new();
-        if turn % 6 == 0 {
+        if turn.is_multiple_of(6) {
             // Some page of long ago, and what fits a question.
             let what = RecallQuery::Pages(vec![PageNo(u64::from(turn) / 2)]);
             calls.push(Call::Recall(RecallArgs { what, budget: Tokens(120) }));
         }
-        if turn % 9 == 0 {
+        if turn.is_multiple_of(9) {
             let what = RecallQuery::Query(format!("the {what} on day {}", turn - 6));
             calls.push(Call::Recall(RecallArgs { what, budget: Tokens(200) }));
         }
         // For the last third there is a note behind everything, which changes now and then.
-        if turn >= 40 && turn % 5 == 0 {
+        if turn >= 40 && turn.is_multiple_of(5) {
             let text = format!("The ship is {turn} days from home.");
             calls.push(Call::Note { name: "course".to_owned(), text });
         }
