@@ -195,6 +195,8 @@ impl Space {
             record.put(Place::Out);
             record.flags.set(Flags::FRESH, false);
             record.flags.set(Flags::RECALLED, false);
+            record.flags.set(Flags::LEFT, true);
+            record.flags.set(Flags::COMPACTED, false);
             (record.slot, record.left) = (0, calls);
             was
         });

@@ -36,7 +36,9 @@ impl Space {
             if self.group(group).place() == Place::Window {
                 gone.extend(self.table.members(group).map(|(number, _)| number));
             }
-            if let Some(at) = self.take_out(group) {
+            let at = self.take_out(group);
+            self.table.update(group, |record| record.flags.set(Flags::COMPACTED, compact));
+            if let Some(at) = at {
                 first = Some(first.map_or(at, |first: u32| first.min(at)));
             }
         }

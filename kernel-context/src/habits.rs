@@ -59,12 +59,25 @@ impl Habits {
     /// How probable it is that a page, used again `uses` times and not in the last `age` calls, is used within the next
     /// `horizon`. What is important ages slowly: by a power of the calls, from 1.2 for nothing to 0.8 for all.
     pub(crate) fn within(&self, uses: u16, age: u32, importance: f64, horizon: f64) -> f64 {
-        let level = level(uses);
-        let chance = (f64::from(self.again[level]) + 1.0) / (f64::from(self.pages[level]) + PRIOR[level]);
+        let chance = self.chance(level(uses));
         let survival = |calls: f64| (1.0 + calls).powf(-EXPONENT);
         let age = f64::from(age).powf(1.0 + AGEING * (0.5 - importance));
         let unused = 1.0 - chance * (1.0 - survival(age));
         chance * (survival(age) - survival(age + horizon)) / unused
+    }
+
+    fn chance(&self, level: usize) -> f64 {
+        (f64::from(self.again[level]) + 1.0) / (f64::from(self.pages[level]) + PRIOR[level])
+    }
+
+    /// How probable it is that a page is ever used (again) that was used again never, once, more often.
+    pub(crate) fn chances(&self) -> [f64; LEVELS] {
+        std::array::from_fn(|level| self.chance(level))
+    }
+
+    /// Refaults seen, and expected, older ones counted less.
+    pub(crate) fn refaults(&self) -> (u32, f64) {
+        (self.seen, f64::from(self.expected) / UNIT)
     }
 
     /// A page left that was expected back with this probability.

@@ -75,6 +75,8 @@ pub mod conformance;
 mod draft;
 mod error;
 mod evict;
+mod expected;
+mod explain;
 mod extras;
 mod habits;
 mod header;
@@ -94,6 +96,7 @@ mod sequence;
 pub mod sim;
 mod space;
 mod stub;
+mod survey;
 mod swap;
 mod table;
 mod tokens;
@@ -103,6 +106,10 @@ mod warmth;
 mod window;
 
 pub use error::PagerError;
+pub use expected::{CacheMiss, ExpectedCache, SentPrompt, cache_miss, expected_cache};
+pub use explain::{
+    Explanation, LeftRow, NextCompaction, PageRanges, RowKind, Statistics, Why, WindowPart, WindowRow,
+};
 pub use manager::ContextManager;
 pub use pager::{
     Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerFactory, Rendered, Segment, Swap, Trace,

@@ -90,6 +90,10 @@ impl Flags {
     const NOTES: Self = Self(1024);
     /// A note that a newer one replaced: it can be read, not recalled.
     pub(crate) const SUPERSEDED: Self = Self(2048);
+    /// Group: it was in the window and left.
+    pub(crate) const LEFT: Self = Self(4096);
+    /// Group: when it last left, a compaction took it out.
+    pub(crate) const COMPACTED: Self = Self(8192);
 
     pub(crate) const fn has(self, flag: Self) -> bool {
         self.0 & flag.0 != 0

@@ -9,7 +9,7 @@ use kernel_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::retrieval::{Embedding, Query};
-use crate::{PagerError, Plan, PlanKind};
+use crate::{Explanation, PagerError, Plan, PlanKind};
 
 /// What a pager needs to know at the start. The same configuration and changes give the same state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -258,6 +258,16 @@ pub trait Pager: Send {
 
     /// All pages, in order of their numbers.
     fn pages(&self) -> Vec<PageStatus>;
+
+    /// Why the window is as it is, `now`. Changes nothing; the answer is bounded, however large the space.
+    ///
+    /// What is given here follows from [`Pager::pages`] and [`Pager::plan`]; a pager that knows reasons says them.
+    ///
+    /// # Errors
+    /// Those of [`Pager::plan`].
+    fn explain(&self, now: Timestamp) -> Result<Explanation, PagerError> {
+        Ok(Explanation::of_pages(&self.pages(), &self.plan(now)?))
+    }
 
     /// The same space once more, to go its own way. Takes no longer and no more memory for a large one.
     fn fork(&self) -> Box<dyn Pager>;

@@ -15,8 +15,8 @@ use crate::retrieval::{Hit, Index, IndexedPage, Query, Source};
 use crate::table::Table;
 use crate::window::{Entry, Load, Shown, What, Window};
 use crate::{
-    Applied, Change, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio, Rendered, Swap, TokenCounter,
-    planner, relevance, render, saved, victims,
+    Applied, Change, Explanation, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio, Rendered, Swap,
+    TokenCounter, planner, relevance, render, saved, survey, victims,
 };
 
 /// How quickly the estimate of tokens a call follows what is seen: an eighth of the way.
@@ -91,6 +91,11 @@ impl Growth {
     pub(crate) fn floor(&self, floor: f64) -> f64 {
         let missing = (floor + MARGIN) * self.calls as f64 - self.filled as f64 / 1000.0;
         (floor + missing.max(0.0) / SPREAD).min(FULLEST.max(floor))
+    }
+
+    /// The part of the window that calls were shown on average, lately; nothing before the first.
+    pub(crate) fn mean_use(&self) -> f64 {
+        self.filled as f64 / 1000.0 / self.calls.max(1) as f64
     }
 
     /// Tokens a call adds, at least 1.
@@ -173,6 +178,10 @@ impl Pager for Space {
             about: self.table.about(page).to_vec(),
         };
         self.table.live().map(status).collect()
+    }
+
+    fn explain(&self, now: Timestamp) -> Result<Explanation, PagerError> {
+        Ok(survey::explain(self, now))
     }
 
     fn fork(&self) -> Box<dyn Pager> {

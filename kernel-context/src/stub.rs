@@ -58,6 +58,11 @@ impl Stub {
         Self { ranges: pages.iter().map(|page| (*page, *page)).collect(), ..Self::default() }
     }
 
+    /// First and last pages of what it stands for, ascending.
+    pub(crate) fn ranges(&self) -> &[(Number, Number)] {
+        &self.ranges
+    }
+
     /// Takes over the pages of another stub.
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.ranges.extend(&other.ranges);

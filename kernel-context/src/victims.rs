@@ -18,6 +18,12 @@ struct Marks {
     low: u64,
 }
 
+/// What a compaction takes out.
+pub(crate) struct Compaction {
+    pub(crate) kind: PlanKind,
+    pub(crate) victims: Vec<Candidate>,
+}
+
 /// What is clearly asked for comes in, then what must leaves.
 pub(crate) fn plan(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
     let wanted = swap_in(space);
@@ -32,47 +38,61 @@ pub(crate) fn plan(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
 }
 
 fn make_room(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
-    let limit = space.limit();
-    let load = space.window.load;
+    let load = space.window.load.all;
     let cold = is_cold(space, now);
-    let marks = marks(space.policy, limit);
-    if load.all <= marks.high && !(cold && matches!(space.policy, Replacement::Generational { .. })) {
+    if load <= high(space) && !(cold && is_generational(space)) {
         return Ok(Plan::default());
     }
-    let mut groups: Vec<Candidate> = candidates(space);
-    let mut victims = match space.policy {
-        Replacement::Generational { floor } => {
-            expect_misses(space, &mut groups);
-            let situation = situation(space, &groups, space.growth.floor(floor), cold);
-            planner::choose(&situation)
-        }
-        policy => {
-            rank(policy, &mut groups);
-            let room = load.all - load.stubs;
-            down_to(&groups, room, marks.low.saturating_sub(reserve(policy, limit)))
-        }
-    };
-    let freed: u64 = victims.iter().map(|victim| victim.cost).sum();
-    let rest = load.all - load.stubs - freed;
-    if rest > limit {
-        victims.extend(last_resort(space, rest - limit)?);
+    let groups = if is_generational(space) { with_misses(space) } else { candidates(space) };
+    let Compaction { kind, victims } = compaction(space, groups, load, cold)?;
+    if victims.is_empty() && load <= space.limit() {
+        return Ok(Plan::default());
     }
-    if victims.is_empty() {
-        // Stubs alone are too much: a compaction that evicts nothing folds them.
-        let kind = if load.all > limit { kind_of(space, 0, cold) } else { PlanKind::None };
-        let changes =
-            if load.all > limit { vec![Change::Compact { kind, evict: Vec::new() }] } else { Vec::new() };
-        return Ok(Plan { kind, changes });
-    }
-    let first = victims.iter().map(|victim| victim.at).min().unwrap_or_default();
-    let kind = kind_of(space, first, cold);
+    // With no victims, stubs alone are too much: a compaction that evicts nothing folds them.
     let pages = victims.iter().flat_map(|victim| space.table.members(victim.group));
     let evict = pages.map(|(number, _)| PageNo(u64::from(number))).collect();
     Ok(Plan { kind, changes: vec![Change::Compact { kind, evict }] })
 }
 
+/// What a compaction would take out of `groups` (those that may leave) if the window held `load` tokens, stubs included. What
+/// it does not hold yet counts as new: it stays.
+pub(crate) fn compaction(
+    space: &Space,
+    mut groups: Vec<Candidate>,
+    load: u64,
+    cold: bool,
+) -> Result<Compaction, PagerError> {
+    let limit = space.limit();
+    let room = load - space.window.load.stubs;
+    let mut victims = match space.policy {
+        Replacement::Generational { floor } => {
+            planner::choose(&Situation { load, ..situation(space, &groups, space.growth.floor(floor), cold) })
+        }
+        policy => {
+            rank(policy, &mut groups);
+            let target = marks(policy, limit).low.saturating_sub(reserve(policy, limit));
+            down_to(&groups, room, target)
+        }
+    };
+    let rest = room - victims.iter().map(|victim| victim.cost).sum::<u64>();
+    if rest > limit {
+        victims.extend(last_resort(space, rest - limit)?);
+    }
+    let first = victims.iter().map(|victim| victim.at).min().unwrap_or_default();
+    Ok(Compaction { kind: kind_of(space, first, cold), victims })
+}
+
+/// Above so many tokens, a compaction is due.
+pub(crate) fn high(space: &Space) -> u64 {
+    marks(space.policy, space.limit()).high
+}
+
+fn is_generational(space: &Space) -> bool {
+    matches!(space.policy, Replacement::Generational { .. })
+}
+
 /// Whether the provider has forgotten the prefix by now.
-fn is_cold(space: &Space, now: Timestamp) -> bool {
+pub(crate) fn is_cold(space: &Space, now: Timestamp) -> bool {
     let ttl_ms = space.config.cache.ttl_s.saturating_mul(1000);
     space.window.shown.is_some_and(|shown| ttl_ms > 0 && now.0.saturating_sub(shown.at_ms) > ttl_ms)
 }
@@ -130,6 +150,13 @@ fn candidates(space: &Space) -> Vec<Candidate> {
         });
     }
     found
+}
+
+/// The same, with how probable it is that each would be missed.
+pub(crate) fn with_misses(space: &Space) -> Vec<Candidate> {
+    let mut groups = candidates(space);
+    expect_misses(space, &mut groups);
+    groups
 }
 
 /// Sets how probable it is that each group would be missed: its reuse, corrected by how often this agent missed pages; more for

@@ -31,6 +31,9 @@ pub struct CacheModel {
     pub write: u32,
     /// The price of an output token, in thousandths of a plain input token's.
     pub output: u32,
+    /// What the model answered is cached behind the prompt, as far as it was computed.
+    #[serde(default)]
+    pub answers: bool,
 }
 
 impl Default for CacheModel {
@@ -44,6 +47,7 @@ impl Default for CacheModel {
             read: PLAIN,
             write: PLAIN,
             output: 5 * PLAIN, // what most price lists ask
+            answers: false,
         }
     }
 }

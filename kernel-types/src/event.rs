@@ -37,6 +37,8 @@ pub enum EventKind {
     Exited = 11,
     /// [`Event::MailTaken`].
     MailTaken = 12,
+    /// [`Event::CacheMissed`].
+    CacheMissed = 13,
 }
 
 impl EventKind {
@@ -54,6 +56,7 @@ impl EventKind {
         Self::Recovered,
         Self::Exited,
         Self::MailTaken,
+        Self::CacheMissed,
     ];
 
     /// The kind with this number.
@@ -123,6 +126,9 @@ pub struct PageView {
     pub tokens: Tokens,
     /// Tokens of the prefix expected to be read from the provider's cache.
     pub expected_cached: Tokens,
+    /// Segments of the prompt (parts of its messages) that are as in the process's call before, from the first on.
+    #[serde(default)]
+    pub unchanged: u64,
     /// The model asked for.
     pub model: String,
     /// The pages in the window, in order.
@@ -171,6 +177,9 @@ pub enum Event {
         took: Millis,
         /// How long of that it waited for a slot.
         waited: Millis,
+        /// For `infer` that was answered: tokens expected to come from the provider's cache, beside those it reports.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected_cached: Option<Tokens>,
     },
     /// A step was committed.
     Step {
@@ -229,6 +238,18 @@ pub enum Event {
         /// The mail.
         mail: Mail,
     },
+    /// A warning: the provider read clearly less from its cache than was expected, and no compaction explains it.
+    CacheMissed {
+        /// Tokens expected.
+        expected: Tokens,
+        /// Tokens reported.
+        reported: Tokens,
+        /// The first segment of the prompt that is not as in the call before, though the pager said it would be; `None` if
+        /// the prompt is as it should be, and the provider did not use its cache.
+        segment: Option<u64>,
+        /// The page there, if it is one.
+        page: Option<PageNo>,
+    },
 }
 
 impl Event {
@@ -248,6 +269,7 @@ impl Event {
             Self::Recovered { .. } => EventKind::Recovered,
             Self::Exited { .. } => EventKind::Exited,
             Self::MailTaken { .. } => EventKind::MailTaken,
+            Self::CacheMissed { .. } => EventKind::CacheMissed,
         }
     }
 

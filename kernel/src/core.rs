@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use kernel_sched::{Micros, Scheduler};
 use kernel_storage::Arrival;
 use kernel_types::{
-    CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, ProcessInfo, Seq, StepNo, Timestamp,
+    CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, ProcessInfo, Seq, StepNo, Timestamp, Tokens,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -176,6 +176,7 @@ impl Core {
             cost: spent.cost,
             took: spent.took,
             waited: spent.waited,
+            expected_cached: spent.expected_cached,
         };
         let seq = process.image.open[index].seq;
         let number = self.log(process, Some(seq), &event);
@@ -266,4 +267,6 @@ pub(crate) struct Spent {
     pub(crate) cost: MicroUsd,
     pub(crate) took: Millis,
     pub(crate) waited: Millis,
+    /// Of an inference: tokens that the provider's cache was expected to have.
+    pub(crate) expected_cached: Option<Tokens>,
 }

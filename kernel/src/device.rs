@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kernel_context::Change;
+use kernel_context::{CacheMiss, Change, SentPrompt, cache_miss};
 use kernel_llm::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
 use kernel_sched::{Charge, Demand, Entry, Micros};
 use kernel_security::{ExecRequest, ExecStatus, Sandbox};
 use kernel_tools::{CallContext, Host, HostExec, HostExit, ToolError, ToolErrorKind, ToolOutput};
 use kernel_types::{
-    Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Inference, Millis, Pid, Retry, Seq,
-    StepNo, SysError, SyscallNo, TokenUsage, Tokens, ToolCallRequest, ToolResult,
+    Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Event, Inference, Millis, Pid, Retry,
+    Seq, StepNo, SysError, SyscallNo, TokenUsage, Tokens, ToolCallRequest, ToolResult,
 };
 
 use crate::core::{Core, Spent};
@@ -231,8 +231,25 @@ impl Core {
         if let (Ok(inference), Some(ready)) = (&result, process.prompts.get(&seq)) {
             let reported = inference.usage.input.saturating_sub(ready.tool_tokens);
             self.learn(process, inference, reported, ready.raw_tokens, ready.trace);
+            self.compare_cache(process, seq, &inference.usage);
         }
         self.charge_infer(process, index, usage, result.map(Answer::Inference));
+    }
+
+    /// Holds what the provider read from its cache against what was expected, and keeps the prompt to expect from next.
+    fn compare_cache(&mut self, process: &mut Process, seq: Seq, usage: &TokenUsage) {
+        let Some(ready) = process.prompts.get(&seq) else { return };
+        let expected = ready.expected;
+        let miss = cache_miss(&ready.sent, &expected, usage.cached);
+        let reported = if usage.estimated { Tokens::ZERO } else { usage.input };
+        process.answered = Some(SentPrompt { reported, answer: usage.output, ..ready.sent.clone() });
+        let Some(miss) = miss.filter(|_| !usage.estimated) else { return };
+        let (segment, page) = match miss {
+            CacheMiss::Changed { segment, page } => (Some(segment as u64), page),
+            CacheMiss::Unused => (None, None),
+        };
+        let event = Event::CacheMissed { expected: expected.tokens, reported: usage.cached, segment, page };
+        self.log(process, Some(seq), &event);
     }
 
     /// What the pager learns from a call that was answered: what is cached now, and how its counts compare.
@@ -283,6 +300,8 @@ impl Core {
         total.output_tokens = total.output_tokens.saturating_add(usage.output);
         total.cost = total.cost.saturating_add(cost);
         let took = took(process, index);
+        let answered = result.is_ok().then(|| process.prompts.get(&seq)).flatten();
+        let expected_cached = answered.map(|ready| ready.expected.tokens);
         let mut waited = Millis::ZERO;
         if let Some(running) = process.running.get(&seq) {
             waited = Millis(running.waited_ms);
@@ -296,7 +315,7 @@ impl Core {
                 self.leave_slot(process.pid, cpu, running.granted, charge);
             }
         }
-        self.finish(process, index, result, Spent { cost, took, waited });
+        self.finish(process, index, result, Spent { cost, took, waited, expected_cached });
     }
 
     fn leave_slot(&mut self, pid: Pid, cpu: usize, granted: bool, charge: Charge) {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use kernel_context::PagerError;
+use kernel_context::{PagerError, SentPrompt, expected_cache};
 use kernel_types::{
-    Answer, BlobHash, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, InferArgs, PageView,
-    Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolMode,
+    Answer, BlobHash, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, Frame, InferArgs,
+    PageView, Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, TokenUsage, Tokens, ToolCallArgs,
+    ToolMode, ToolSpec,
 };
 
 use crate::core::{Core, Spent};
@@ -400,13 +401,14 @@ impl Core {
         if max_output == Tokens::ZERO {
             return Err(PagerError::Overfull { tokens, window: model.window });
         }
+        let sent = SentPrompt::new(&rendered, lead(&model.name, &tools), tool_tokens, now);
+        let expected = expected_cache(process.answered.as_ref(), &sent, rendered.stable, &model.cache);
         let prompt = Prompt { messages: rendered.messages, tools };
-        let min_prefix = model.cache.min_prefix;
-        let expected_cached = if rendered.stable >= min_prefix { rendered.stable } else { Tokens::ZERO };
         let view = PageView {
             prompt: prompt.hash(),
             tokens,
-            expected_cached,
+            expected_cached: expected.tokens,
+            unchanged: expected.unchanged as u64,
             model: model.name.clone(),
             resident: rendered.resident,
         };
@@ -417,6 +419,8 @@ impl Core {
             tool_tokens,
             trace: rendered.trace,
             max_output,
+            sent,
+            expected,
         })
     }
 
@@ -462,6 +466,17 @@ impl Core {
             ),
         }
     }
+}
+
+/// Identifies what a provider sees before the messages.
+fn lead(model: &str, tools: &[ToolSpec]) -> u64 {
+    let mut frame = Frame::new("lead");
+    frame.text(model);
+    for tool in tools {
+        frame.text(&tool.name).text(&tool.description).text(tool.input.as_str());
+    }
+    let [a, b, c, d, e, f, g, h, ..] = frame.finish().0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Money and tokens that an inference used.

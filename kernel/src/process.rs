@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use kernel_context::retrieval::Embedding;
-use kernel_context::{Change, Pager};
+use kernel_context::{Change, ExpectedCache, Pager, SentPrompt};
 use kernel_security::{RecordBody, RecordDraft, seal_record};
 use kernel_storage::Blob;
 use kernel_types::{
@@ -42,6 +42,8 @@ pub(crate) struct Ready {
     pub(crate) tool_tokens: Tokens,
     pub(crate) trace: kernel_context::Trace,
     pub(crate) max_output: Tokens,
+    pub(crate) sent: SentPrompt,
+    pub(crate) expected: ExpectedCache,
 }
 
 /// A call that was started.
@@ -70,6 +72,8 @@ pub(crate) struct Process {
     pub(crate) results: Vec<Option<CallResult>>,
     pub(crate) preparing: Option<Preparing>,
     pub(crate) prompts: HashMap<Seq, Ready>,
+    /// The prompt that was answered last: what the provider's cache has. Not durable: after a recovery nothing is expected.
+    pub(crate) answered: Option<SentPrompt>,
     pub(crate) running: HashMap<Seq, Running>,
     pub(crate) reserved: Reservation,
     pub(crate) quota_hit: Option<LimitName>,
@@ -126,6 +130,7 @@ impl Process {
             results,
             preparing: None,
             prompts: HashMap::new(),
+            answered: None,
             running: HashMap::new(),
             reserved: Reservation::default(),
             quota_hit: None,

@@ -42,7 +42,8 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
 
     let mut staged = HashMap::new();
     let config = parts.pager_config(&spec);
-    let pager = load_pager(store, &*parts.pagers, bodies, &config, &image, pid, &mut staged).await?;
+    let shelf = Shelf { store, bodies, pagers: &*parts.pagers, config: &config };
+    let pager = load_pager(&shelf, &image, pid, &mut staged).await?;
     let mut process =
         Process::new(pid, row.parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
     process.pager = pager;
@@ -71,7 +72,7 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
     Ok(Loaded { process: Box::new(process) })
 }
 
-/// The image in a row that nobody changed.
+/// The image of a row that nobody changed.
 pub(crate) fn image_of(row: &AgentRow) -> Result<Image, KernelError> {
     let damaged = |reason: String| KernelError::Damaged { pid: row.pid, reason };
     if kernel_security::seal_row(row) != row.seal {
@@ -80,16 +81,22 @@ pub(crate) fn image_of(row: &AgentRow) -> Result<Image, KernelError> {
     Image::decode(&row.image).map_err(|error| damaged(error.to_string()))
 }
 
+/// What a page table is rebuilt from.
+pub(crate) struct Shelf<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) bodies: &'a Bodies,
+    pub(crate) pagers: &'a dyn PagerFactory,
+    pub(crate) config: &'a PagerConfig,
+}
+
 /// Rebuilds the page table: the last snapshot and the changes after it.
 pub(crate) async fn load_pager(
-    store: &dyn Store,
-    pagers: &dyn PagerFactory,
-    bodies: &Bodies,
-    config: &PagerConfig,
+    shelf: &Shelf<'_>,
     image: &Image,
     pid: Pid,
     staged: &mut HashMap<BlobHash, Arc<str>>,
 ) -> Result<Option<Box<dyn Pager>>, KernelError> {
+    let Shelf { store, bodies, pagers, config } = *shelf;
     let damaged = |reason: String| KernelError::Damaged { pid, reason };
     let mut pager = None;
     let mut next = 1;

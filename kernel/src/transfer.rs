@@ -42,8 +42,8 @@ impl StoredSpace {
         let row = store.agent(pid).await?.ok_or(KernelError::UnknownProcess(pid))?;
         let image = crate::recover::image_of(&row)?;
         let (bodies, mut staged) = (Bodies::new(CACHE), HashMap::new());
-        let found =
-            crate::recover::load_pager(store, pagers, &bodies, config, &image, pid, &mut staged).await?;
+        let shelf = crate::recover::Shelf { store, bodies: &bodies, pagers, config };
+        let found = crate::recover::load_pager(&shelf, &image, pid, &mut staged).await?;
         let empty =
             || pagers.make(config).map_err(|error| KernelError::Damaged { pid, reason: error.to_string() });
         let pager = found.map_or_else(empty, Ok)?;

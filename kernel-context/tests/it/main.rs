@@ -6,6 +6,7 @@
 )]
 
 mod broken;
+mod explain;
 mod licenses;
 mod manager;
 mod policies;

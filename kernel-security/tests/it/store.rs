@@ -203,7 +203,8 @@ impl Writer {
 
     fn outcome(&mut self, answer: Answer) {
         let (took, waited) = (Millis(5), Millis(1));
-        self.event(&Event::Outcome { result: Ok(answer), cost: MicroUsd(7), took, waited }, Some(Seq(0)));
+        let (cost, expected_cached) = (MicroUsd(7), None);
+        self.event(&Event::Outcome { result: Ok(answer), cost, took, waited, expected_cached }, Some(Seq(0)));
     }
 
     pub(crate) fn into(self, tables: &mut Tables) {

@@ -29,7 +29,8 @@ fn the_shipped_kinds_are_these() {
     let shipped: Vec<Row> = Catalogue::built_in()
         .caches()
         .map(|(name, model)| {
-            let CacheModel { min_prefix, step, ttl_s, breakpoints, look_back, read, write, output } = *model;
+            let CacheModel { min_prefix, step, ttl_s, breakpoints, look_back, read, write, output, .. } =
+                *model;
             (name, min_prefix.0, step.0, ttl_s, breakpoints, look_back, read, write, output)
         })
         .collect();

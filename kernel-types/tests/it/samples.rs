@@ -316,6 +316,7 @@ pub(crate) fn events() -> Vec<Event> {
         prompt: hash_bytes(b"prompt"),
         tokens: Tokens(10),
         expected_cached: Tokens(5),
+        unchanged: 2,
         model: "m".to_owned(),
         resident: vec![PageNo(1)],
     };
@@ -329,6 +330,12 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Resumed { why: "a grant".to_owned() },
         Event::Recovered { epoch: 4, open: 1 },
         Event::MailTaken { mail: mail().remove(3) },
+        Event::CacheMissed {
+            expected: Tokens(9),
+            reported: Tokens(0),
+            segment: Some(3),
+            page: Some(PageNo(4)),
+        },
     ];
     events.extend(exit_statuses().into_iter().map(|status| Event::Exited { status }));
     let intents =
@@ -348,6 +355,7 @@ pub(crate) fn events() -> Vec<Event> {
         cost: MicroUsd(1),
         took: Millis(2),
         waited: Millis(1),
+        expected_cached: Some(Tokens(4)),
     });
     events.extend(outcomes);
     events

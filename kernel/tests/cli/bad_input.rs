@@ -109,12 +109,24 @@ fn an_empty_task_is_a_wrong_command_line() {
 #[test]
 fn an_unknown_pid_is_named_by_every_command() {
     let home = Home::new();
-    for command in [&["logs", "abc"][..], &["resume", "abc"], &["kill", "abc"], &["audit", "verify", "abc"]] {
+    for command in [
+        &["logs", "abc"][..],
+        &["mem", "abc"],
+        &["resume", "abc"],
+        &["kill", "abc"],
+        &["audit", "verify", "abc"],
+    ] {
         home.run(command).fails(65, &["no process \"abc\"", "agentos ps"]);
     }
     assert!(!home.data().exists(), "looking makes nothing");
     home.ask(ANSWER, &[]).ok();
-    for command in [&["logs", "zzz"][..], &["resume", "zzz"], &["kill", "zzz"], &["audit", "verify", "zzz"]] {
+    for command in [
+        &["logs", "zzz"][..],
+        &["mem", "zzz"],
+        &["resume", "zzz"],
+        &["kill", "zzz"],
+        &["audit", "verify", "zzz"],
+    ] {
         home.run(command).fails(65, &["no process \"zzz\""]);
     }
 }

@@ -73,6 +73,20 @@ fn logs_as_json_are_one_object_a_line_with_every_record() {
 }
 
 #[test]
+fn what_was_cached_stands_beside_what_was_expected() {
+    let home = Home::new();
+    let ended = home.ask(TWO_TURNS, &["--json"]).ok();
+    let (json, pid) = (ended.json(), ended.pid());
+    let expected = json["cache"]["expected_tokens"].as_u64().unwrap();
+    let cached = json["usage"]["cached_tokens"].as_u64().unwrap();
+    assert!(expected > 0 && expected.abs_diff(cached) <= 64, "{json:#}");
+    assert_eq!(json["cache"]["warnings"], 0);
+    let logs = home.run(&["logs", &pid]).ok().stdout;
+    assert!(logs.contains(&format!(" cached, {expected} expected)")) && !logs.contains("warning"), "{logs}");
+    assert!(home.ask(TWO_TURNS, &[]).ok().stdout.contains(" expected), "));
+}
+
+#[test]
 fn a_spent_budget_suspends_and_a_larger_one_resumes() {
     let home = Home::new();
     let ended = home
@@ -185,7 +199,7 @@ fn an_edited_record_is_found_by_the_audit() {
 }
 
 /// Runs one statement on the database, behind everybody's back.
-fn edit(home: &Home, sql: &str) {
+pub(crate) fn edit(home: &Home, sql: &str) {
     let script =
         "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\nc.execute(sys.argv[2])\nc.commit()\n";
     let mut python = std::process::Command::new("python3");

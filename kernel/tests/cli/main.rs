@@ -11,6 +11,7 @@ mod home;
 mod kill;
 mod loopback;
 mod main_job;
+mod mem;
 mod providers;
 mod questions;
 mod transfer;

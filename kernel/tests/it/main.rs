@@ -5,9 +5,13 @@
 mod audit;
 mod blocked;
 mod budgets;
+#[cfg(feature = "local")]
+mod cached;
 mod examples;
 mod mailbox;
 mod mediation;
+#[cfg(feature = "local")]
+mod prefix;
 mod scratch;
 mod signals;
 mod syscalls;

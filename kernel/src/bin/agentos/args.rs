@@ -80,6 +80,13 @@ pub(crate) enum Command {
     /// Shows evictions and recalls of pages too. Works beside a running kernel. With --verbose, also the records that
     /// only seal a step.
     Logs(LogsArgs),
+    /// Show a process's memory: its window as a map, what is in it and why, what left it, what would leave next.
+    ///
+    /// The map has the window's tokens in order. A letter is a kind of page (small where the next compaction would take
+    /// it out), a colour a part of the window: head, frozen, young, notes. Colours only at a terminal, and not if
+    /// NO_COLOR is set. What is shown is as of the last commit; works beside a running kernel and for ended processes.
+    /// With --verbose, all rows.
+    Mem(MemArgs),
     /// Go on with a process that was interrupted, stopped, killed with its kernel, or suspended by its budget.
     ///
     /// Nothing that was acknowledged is done again. Calls that were in flight are issued again where that is safe and
@@ -196,6 +203,12 @@ pub(crate) struct LogsArgs {
     /// Go on showing what it does, until it ends.
     #[arg(short, long)]
     pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MemArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use kernel_context::Change;
 use kernel_storage::{Journal, SqliteStore};
 use kernel_types::{
     Answer, Call, CallResult, Decision, Event, EventKind, ExitStatus, MicroUsd, Millis, PageNo, Pid, Record,
-    Reservation, Seq, StepNo, SuspendReason, SyscallNo,
+    Reservation, Seq, StepNo, SuspendReason, SyscallNo, Tokens,
 };
 use serde_json::json;
 
@@ -110,10 +110,10 @@ impl Log {
                 }
                 Some((no.name().to_owned(), text))
             }
-            Event::Outcome { result, cost, took, waited } => {
+            Event::Outcome { result, cost, took, waited, expected_cached } => {
                 let call = self.calls.remove(&(record.step, record.call));
                 let name = call.map_or("call", SyscallNo::name);
-                Some((name.to_owned(), outcome(result, *cost, *took, *waited)))
+                Some((name.to_owned(), outcome(result, *cost, *took, *waited, *expected_cached)))
             }
             Event::Pages { changes: text } => {
                 let text = paged(&changes(text), self.verbose);
@@ -140,10 +140,22 @@ impl Log {
                 format!("by kernel {epoch}, {} in flight", counted(u64::from(*open), "call")),
             ),
             Event::Exited { status } => word("exited", ended(status)),
+            Event::CacheMissed { expected, reported, segment, page } => {
+                word("warning", missed(*expected, *reported, *segment, *page))
+            }
             Event::MailTaken { mail } => word("mail", clipped(&format!("{:?}", mail.body), SHOWN)),
             _ => word("event", clipped(&format!("{event:?}"), SHOWN)),
         }
     }
+}
+
+fn missed(expected: Tokens, reported: Tokens, segment: Option<u64>, page: Option<PageNo>) -> String {
+    let at = match (segment, page) {
+        (None, _) => "the provider did not use its cache".to_owned(),
+        (Some(_), Some(page)) => format!("the prompt changed at page {page} without a compaction"),
+        (Some(segment), None) => format!("the prompt changed at segment {segment} without a compaction"),
+    };
+    format!("cache: {} tokens expected, {} read: {at}", count(expected.0), count(reported.0))
 }
 
 fn decided(decision: &Decision) -> String {
@@ -184,14 +196,22 @@ fn holds(reserved: &Reservation) -> String {
     )
 }
 
-fn outcome(result: &CallResult, cost: MicroUsd, took: Millis, waited: Millis) -> String {
+fn outcome(
+    result: &CallResult,
+    cost: MicroUsd,
+    took: Millis,
+    waited: Millis,
+    expected: Option<Tokens>,
+) -> String {
     let mut text = match result {
         Err(error) => format!("{:?}: {}", error.kind, clipped(&error.message, 2 * SHOWN)).to_lowercase(),
         Ok(Answer::Inference(inference)) => {
             let usage = inference.usage;
             let estimated = if usage.estimated { ", estimated" } else { "" };
+            let expected =
+                expected.map_or_else(String::new, |tokens| format!(", {} expected", count(tokens.0)));
             format!(
-                "ok     {} tokens in ({} cached), {} out{estimated}, {cost}",
+                "ok     {} tokens in ({} cached{expected}), {} out{estimated}, {cost}",
                 count(usage.input.0),
                 count(usage.cached.0),
                 count(usage.output.0)
@@ -270,5 +290,16 @@ mod tests {
         assert_eq!(paged(&[shown], false), "");
         let compaction = Change::Compact { kind: kernel_context::PlanKind::Minor, evict: numbers(2..=3) };
         assert_eq!(paged(&[compaction], false), "minor compaction: evicted pages 2-3");
+    }
+
+    #[test]
+    fn a_missed_cache_says_where() {
+        let check = |segment, page: Option<u64>, expected: &str| {
+            assert_eq!(missed(Tokens(1_900), Tokens(12), segment, page.map(PageNo)), expected);
+        };
+        check(None, None, "cache: 1,900 tokens expected, 12 read: the provider did not use its cache");
+        let at = "cache: 1,900 tokens expected, 12 read: the prompt changed at";
+        check(Some(3), Some(7), &format!("{at} page 7 without a compaction"));
+        check(Some(3), None, &format!("{at} segment 3 without a compaction"));
     }
 }

@@ -14,6 +14,8 @@ mod format;
 mod journal;
 mod kill;
 mod logs;
+mod map;
+mod mem;
 mod model;
 mod output;
 mod printer;
@@ -23,6 +25,7 @@ mod resume;
 mod run;
 mod setup;
 mod signals;
+mod stored;
 mod transfer;
 mod ui;
 
@@ -60,6 +63,7 @@ async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(global, args, ui).await,
         Command::Ps(args) => ps::ps(global, args, ui).await,
         Command::Logs(args) => logs::logs(global, args, ui).await,
+        Command::Mem(args) => mem::mem(global, args, ui).await,
         Command::Resume(args) => resume::resume(global, args, ui).await,
         Command::Kill(args) => kill::kill(global, args, ui).await,
         Command::Export(args) => transfer::export(global, args).await,

@@ -97,6 +97,9 @@ fn unfinished(pid: Pid, state: &ProcessState) -> Failure {
 struct Summary {
     evicted: u64,
     recalled: u64,
+    /// Tokens expected from the provider's cache in all, and warnings that clearly less came.
+    expected_cached: u64,
+    cache_misses: u64,
     models: Vec<String>,
     last_error: Option<SysError>,
     import: Import,
@@ -142,8 +145,10 @@ impl Summary {
                 }
             }
             Some(Event::Outcome { result: Err(error), .. }) => self.last_error = Some(error),
-            Some(Event::Outcome { result: Ok(Answer::Inference(inference)), .. }) => {
+            Some(Event::CacheMissed { .. }) => self.cache_misses += 1,
+            Some(Event::Outcome { result: Ok(Answer::Inference(inference)), expected_cached, .. }) => {
                 self.last_error = None;
+                self.expected_cached += expected_cached.unwrap_or_default().0;
                 if !self.models.contains(&inference.model) {
                     self.models.push(inference.model);
                 }
@@ -161,11 +166,16 @@ fn hit_rate(info: &ProcessInfo) -> u64 {
 fn figures(info: &ProcessInfo, summary: &Summary, took: Millis) -> String {
     let usage = &info.usage;
     format!(
-        "cost {} · tokens {} in ({} cached, {} %), {} out · pages {} evicted, {} recalled · {}",
+        "cost {} · tokens {} in ({} cached, {} %, {} expected{}), {} out · pages {} evicted, {} recalled · {}",
         usage.cost,
         count(usage.input_tokens.0),
         count(usage.cached_tokens.0),
         hit_rate(info),
+        count(summary.expected_cached),
+        match summary.cache_misses {
+            0 => String::new(),
+            misses => format!(", {}: see logs", counted(misses, "cache warning")),
+        },
         count(usage.output_tokens.0),
         count(summary.evicted),
         count(summary.recalled),
@@ -211,6 +221,7 @@ fn details(info: &ProcessInfo, summary: &Summary, sources: &Sources, spec: &Spec
         "usage": info.usage,
         "cost_usd": format!("{}.{:06}", info.usage.cost.0 / 1_000_000, info.usage.cost.0 % 1_000_000),
         "cache_hit_percent": hit_rate(info),
+        "cache": { "expected_tokens": summary.expected_cached, "warnings": summary.cache_misses },
         "pages": { "evicted": summary.evicted, "recalled": summary.recalled },
         "took_ms": took,
     })

@@ -5,19 +5,18 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read};
 use std::path::Path;
 
 use kernel::programs::Script;
-use kernel::{Kernel, Profile, StoredSpace};
+use kernel::{Kernel, Profile};
 use kernel_context::transfer::{Import, Imported, SpaceHeader, TransferError};
-use kernel_context::{MemorySwap, PagerConfig, PagerFactory, Replacement};
+use kernel_context::{MemorySwap, PagerFactory, Replacement};
 use kernel_llm::model_info;
-use kernel_storage::{Journal, SqliteStore};
-use kernel_types::{AgentRow, CacheModel, PageKind, Pid, Spec, Tokens};
+use kernel_types::{CacheModel, PageKind, Spec};
 use serde_json::json;
 
 use crate::args::{ExportArgs, Global, ImportArgs};
 use crate::data;
 use crate::failure::{Exit, Failure};
 use crate::output;
-use crate::ps;
+use crate::stored;
 use crate::ui::Ui;
 
 /// Bytes of a file that are read at a time.
@@ -27,8 +26,7 @@ const RECALL: u64 = 1400;
 
 pub(crate) async fn export(global: &Global, args: &ExportArgs) -> Result<Exit, Failure> {
     let (store, row) = data::attach_for(global, &args.pid).await?;
-    let config = config(&store, &row).await?;
-    let space = StoredSpace::read(&store, row.pid, &Replacement::default(), &config).await?;
+    let space = stored::space(&store, &row).await?;
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     match space.write(&mut out) {
         // Whoever closed the other end has read enough.
@@ -39,25 +37,6 @@ pub(crate) async fn export(global: &Global, args: &ExportArgs) -> Result<Exit, F
         Err(error) => Err(Failure::new(Exit::BadInput, error.to_string())),
         Ok(()) => Ok(Exit::Ok),
     }
-}
-
-/// What the window of a process is like. A child that names no model has that of the run.
-async fn config(store: &SqliteStore, row: &AgentRow) -> Result<PagerConfig, Failure> {
-    let (mut row, mut spec) = (row.clone(), None::<Spec>);
-    loop {
-        let own = ps::spec(store, &row).await?.unwrap_or_default();
-        let known = spec.get_or_insert_with(|| own.clone());
-        known.model = known.model.take().or(own.model);
-        if row.parent == Pid::INIT || known.model.is_some() {
-            break;
-        }
-        let Some(parent) = store.agent(row.parent).await? else { break };
-        row = parent;
-    }
-    let spec = spec.unwrap_or_default();
-    let info = model_info(&spec.model.unwrap_or_default());
-    let window = spec.window.unwrap_or(info.window.saturating_sub(Tokens(8192.min(info.window.0 / 2))));
-    Ok(PagerConfig { model: info.name, window, cache: info.cache })
 }
 
 pub(crate) async fn import(global: &Global, args: &ImportArgs, ui: &Ui) -> Result<Exit, Failure> {
