@@ -24,7 +24,7 @@ impl Agent {
     fn draft(&mut self, kind: PageKind, text: &str) -> PageDraft {
         let importance = Importance::default();
         let body = self.swap.insert(text);
-        PageDraft { kind, body, importance, pinned: false, swapped: false, origin: None, size: None }
+        PageDraft { importance, ..PageDraft::new(kind, body) }
     }
 
     fn apply(&mut self, change: &Change) -> Vec<PageNo> {
