@@ -77,7 +77,8 @@ pub enum Change {
         /// What leaves.
         evict: Vec<PageNo>,
     },
-    /// The window was shown to the model as [`Rendered::trace`] says: what it holds is now expected to be cached.
+    /// The window was shown to the model as [`Rendered::trace`] says: what it holds is now expected to be cached. What
+    /// changed since that render is not.
     Rendered {
         /// What was shown.
         trace: Trace,
@@ -98,6 +99,8 @@ pub enum Change {
 pub struct Trace {
     /// Entries of the window.
     pub entries: u32,
+    /// The number of the last page there was: what came later was not shown.
+    pub last: u32,
     /// The hash of all their bytes.
     pub chain: u64,
 }

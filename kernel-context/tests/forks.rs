@@ -1,13 +1,19 @@
 //! What a fork costs in memory, counted by the allocator: a binary of its own, because every allocation counts.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code: a panic is a failure, figures are shown")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "test code: a panic is a failure, figures are shown"
+)]
 
 use std::alloc::System;
 
 use kernel_context::{
     Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerFactory, Replacement, TokenCounter,
 };
-use kernel_types::{CacheModel, Importance, JsonText, Origin, PageKind, PageNo, Timestamp, Tokens, hash_bytes};
+use kernel_types::{
+    CacheModel, Importance, JsonText, Origin, PageKind, PageNo, Timestamp, Tokens, hash_bytes,
+};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -50,7 +56,8 @@ impl Agent {
     fn text(&mut self) -> String {
         self.texts += 1;
         let words = ["river", "stone", "garden", "engine", "silver", "bridge", "harbor"];
-        let word = |n: u64| format!("{} {}", words[((self.texts * 31 + n * n) % 7) as usize], self.texts * n % 997);
+        let word =
+            |n: u64| format!("{} {}", words[((self.texts * 31 + n * n) % 7) as usize], self.texts * n % 997);
         (0..36).map(word).collect::<Vec<_>>().join(" ")
     }
 

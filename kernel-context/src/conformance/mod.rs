@@ -5,12 +5,16 @@
 
 mod bounds;
 mod budget;
+mod drafts;
+mod family;
 mod groups;
 mod memory;
-mod model;
+mod naive;
 mod order;
 mod saved;
 mod space;
+mod stability;
+mod walk;
 
 pub use bounds::{
     a_full_window_is_planned_down, a_larger_ratio_keeps_the_window, a_page_larger_than_the_window_is_refused,
@@ -21,6 +25,7 @@ pub use budget::{
     find_changes_nothing, find_knows_what_was_swapped, find_names_the_best_first, find_stays_in_its_budget,
     find_without_a_match_is_empty,
 };
+pub use family::{Walked, every_promise_is_kept_at_random, random_walk};
 pub use groups::{
     a_tool_call_leaves_and_returns_with_its_result, freeing_part_of_a_tool_call_frees_it,
     orphans_are_refused, parallel_tool_calls_are_one_group,
@@ -30,7 +35,6 @@ pub use memory::{
     a_page_is_readable_as_allocated, an_evicted_page_is_readable_again, another_space_s_page_is_not_found,
     numbers_are_not_used_again, pages_are_listed_in_order, text_is_not_empty,
 };
-pub use model::{every_promise_is_kept_at_random, random_walk};
 pub use order::{
     a_newer_note_supersedes, a_pinned_page_stays, a_resident_page_is_recalled_in_place, a_swapped_page_waits,
     an_unchanged_window_is_stable, breakpoints_are_counted, documents_larger_than_the_window_leave_first,

@@ -2,15 +2,14 @@
 
 use kernel_types::{PageKind, Tokens};
 
-use super::model::random_changes;
+use super::family::random_changes;
 use super::space::{Space, prose};
 use crate::{Change, PagerError, PagerFactory};
 
 /// Replaying the same changes gives the same bytes.
 pub fn the_same_changes_give_the_same_state(factory: &dyn PagerFactory) {
     for seed in 0..4 {
-        let mut first = Space::new(factory, 1200);
-        let changes = random_changes(&mut first, seed, 150);
+        let (mut first, changes) = random_changes(factory, 1200, seed, 150);
         let mut second = Space::new(factory, 1200);
         second.swap = first.swap.clone();
         for change in &changes {
@@ -24,8 +23,7 @@ pub fn the_same_changes_give_the_same_state(factory: &dyn PagerFactory) {
 /// A space that was saved and loaded is the same, and goes on the same.
 pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
     for seed in 0..4 {
-        let mut space = Space::new(factory, 1200);
-        random_changes(&mut space, seed, 100);
+        let (mut space, _) = random_changes(factory, 1200, seed, 100);
         let saved = space.saved();
         let loaded = factory.load(&space.config, &saved, &space.swap).expect("a saved state loads");
         let mut twin =
