@@ -42,7 +42,7 @@ pub use order::{
     recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
 };
 pub use saved::{
-    a_saved_space_is_the_same, hostile_bytes_are_refused, loading_needs_bodies,
+    a_fork_goes_its_own_way, a_saved_space_is_the_same, hostile_bytes_are_refused, loading_needs_bodies,
     the_same_changes_give_the_same_state,
 };
 pub use space::Space;
@@ -66,6 +66,7 @@ macro_rules! pager_conformance {
     (@list $($then:tt)*) => {
         $crate::pager_conformance! { @with [
             a_failed_change_changes_nothing
+            a_fork_goes_its_own_way
             a_freed_page_is_not_found
             a_full_window_is_planned_down
             a_larger_ratio_keeps_the_window

@@ -41,6 +41,32 @@ pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
     }
 }
 
+/// A fork is the same, and from then on neither sees what becomes of the other.
+pub fn a_fork_goes_its_own_way(factory: &dyn PagerFactory) {
+    for seed in 0..4 {
+        let (mut parent, _) = random_changes(factory, 1200, seed, 100);
+        let pager = parent.pager.fork();
+        let mut child =
+            Space { config: parent.config.clone(), pager, swap: parent.swap.clone(), now: parent.now };
+        let saved = parent.saved();
+        assert_eq!(child.saved(), saved, "seed {seed}");
+        let ours = child.user("the child's ocelot");
+        child.show();
+        let known: Vec<_> = child.pager.pages().iter().map(|status| status.page).collect();
+        child.apply(&Change::Free(known[0]));
+        assert_eq!(parent.saved(), saved, "seed {seed}: the parent changed with its child");
+        assert!(parent.pager.find("ocelot", Tokens(600)).is_empty(), "seed {seed}");
+        let saved = child.saved();
+        let theirs = parent.user("the parent's falcon");
+        parent.show();
+        assert_eq!(child.saved(), saved, "seed {seed}: the child changed with its parent");
+        assert_eq!(
+            (child.text(ours), parent.text(theirs)),
+            ("the child's ocelot".into(), "the parent's falcon".into())
+        );
+    }
+}
+
 /// Loading without the bodies is a fault that names them all.
 pub fn loading_needs_bodies(factory: &dyn PagerFactory) {
     let mut space = Space::new(factory, 4000);

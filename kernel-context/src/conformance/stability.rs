@@ -14,10 +14,12 @@ pub(super) struct Before {
     segments: Vec<Segment>,
     /// Pages that left.
     left: BTreeSet<PageNo>,
-    /// Pages were evicted: stubs may have been folded.
-    evicted: bool,
+    /// How often pages were evicted: stubs may have been folded.
+    evictions: usize,
     /// Counts are calibrated anew.
     recounted: bool,
+    /// The group at its end may have grown.
+    extended: bool,
 }
 
 /// How many parts are not the notes, which may change at any time.
@@ -38,18 +40,23 @@ impl Before {
             parts: parts[..firm].iter().map(|(role, part)| (*role, (*part).clone())).collect(),
             segments: rendered.segments[..firm].to_vec(),
             left: BTreeSet::new(),
-            evicted: false,
+            evictions: 0,
             recounted: false,
+            extended: false,
         }
     }
 
     pub(super) fn evicted(&mut self, pages: &[PageNo]) {
-        self.evicted = true;
+        self.evictions += 1;
         self.left.extend(pages);
     }
 
     pub(super) fn freed(&mut self, pages: &[PageNo]) {
         self.left.extend(pages);
+    }
+
+    pub(super) fn extended(&mut self) {
+        self.extended = true;
     }
 
     pub(super) fn recounted(&mut self) {
@@ -62,29 +69,10 @@ impl Before {
         let cut = self.cut();
         let stubs = |segments: &[Segment]| segments.iter().filter(|segment| segment.page.is_none()).count();
         let first_stub = self.segments.iter().position(|segment| segment.page.is_none());
-        // When stubs take too much, all of them become one, where the first was.
+        // When stubs take too much, all of them become one, where the first was; each eviction after that leaves one more.
         let firm = firm(&parts(&now.messages), &now.segments);
-        let folded = self.evicted
-            && stubs(&now.segments[..firm]) <= 1
-            && first_stub.is_some_and(|stub| common >= stub);
-        if !(common >= cut || folded) {
-            let p = parts(&now.messages);
-            for i in common..(common + 3).min(self.parts.len()) {
-                eprintln!(
-                    "WAS {:?} {:?}\nNOW {:?} {:?}",
-                    self.segments[i],
-                    format!("{:?}", self.parts[i]).chars().take(200).collect::<String>(),
-                    now.segments.get(i),
-                    p.get(i).map(|p| format!("{:?}", p).chars().take(200).collect::<String>())
-                );
-            }
-            eprintln!(
-                "evicted {} left {:?} stubs now {}",
-                self.evicted,
-                self.left,
-                stubs(&now.segments[..firm])
-            );
-        }
+        let folded =
+            stubs(&now.segments[..firm]) <= self.evictions && first_stub.is_some_and(|stub| common >= stub);
         assert!(
             common >= cut || folded,
             "{at}: the prefix changed at segment {common} of {}, and nothing was declared before {cut}",
@@ -96,7 +84,7 @@ impl Before {
     pub(super) fn check_stable(&self, now: &Rendered, at: &str) {
         let same: Tokens = now.segments[..self.common(now)].iter().map(|segment| segment.tokens).sum();
         assert!(now.stable <= same, "{at}: {} tokens said to be stable, {same} are", now.stable);
-        if !self.evicted && self.left.is_empty() {
+        if self.evictions == 0 && self.left.is_empty() && !self.extended {
             let rounded = now.stable.0 + self.segments.len() as u64;
             assert!(rounded >= same.0, "{at}: {} tokens said to be stable, {same} are", now.stable);
         }
@@ -123,6 +111,6 @@ impl Before {
         let gone = |segment: &Segment| segment.page.is_some_and(|page| self.left.contains(&page));
         let first = self.segments.iter().position(gone).unwrap_or(self.segments.len());
         let stubs = self.segments[..first].iter().rev().take_while(|segment| segment.page.is_none()).count();
-        if first < self.segments.len() || self.evicted { first - stubs } else { first }
+        if first < self.segments.len() || self.evictions > 0 { first - stubs } else { first }
     }
 }

@@ -1,6 +1,6 @@
 //! One address space that changes at random, beside a naive pager that is told the same.
 
-use kernel_types::{PageNo, Part, Tokens};
+use kernel_types::{PageKind, PageNo, Part, Tokens};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -9,7 +9,7 @@ use super::family::Walked;
 use super::naive::Naive;
 use super::space::{Space, assert_no_orphans, parts};
 use super::stability::Before;
-use crate::{Change, MemorySwap, PagerError, PagerFactory, Rendered, Trace};
+use crate::{Change, MemorySwap, PageDraft, PagerError, PagerFactory, Rendered, Trace};
 
 /// Keeps a walk from filling its address space.
 const MOST_PAGES: usize = 120;
@@ -198,12 +198,11 @@ impl<'f> Walk<'f> {
     }
 
     fn unpin(&mut self) {
-        let system = kernel_types::PageKind::System;
         let pinned: Vec<PageNo> = self
             .naive
             .pages
             .iter()
-            .filter(|(_, known)| known.pinned && known.kind != system)
+            .filter(|(_, known)| known.pinned && known.kind != PageKind::System)
             .map(|(page, _)| *page)
             .collect();
         let Some(page) = pinned.get(self.random.random_range(0..pinned.len().max(1))) else { return };
@@ -325,13 +324,6 @@ impl<'f> Walk<'f> {
         match self.space.try_apply(&change) {
             Ok(pages) => {
                 self.declare(&change);
-                let instructs = |draft: &crate::PageDraft| draft.kind == kernel_types::PageKind::System;
-                if self.answered.is_none()
-                    && matches!(&change, Change::Allocate(drafts) if drafts.iter().any(instructs))
-                {
-                    // Until the model answered, instructions go before all else.
-                    self.rendered = None;
-                }
                 self.naive.took(&change, &pages, &self.space);
                 self.walked.changes += 1;
                 self.changes.push(change);
@@ -358,8 +350,16 @@ impl<'f> Walk<'f> {
                 }
                 Change::Free(page) => before.freed(&naive.freed(*page)),
                 Change::Calibrate { .. } => before.recounted(),
+                Change::Extend(_) => before.extended(),
                 _ => {}
             }
+        }
+        let instructs = |draft: &PageDraft| draft.kind == PageKind::System;
+        if self.answered.is_none()
+            && matches!(change, Change::Allocate(drafts) if drafts.iter().any(instructs))
+        {
+            // Until the model has answered, instructions go before all else.
+            self.rendered = None;
         }
         self.recalibrated |= matches!(change, Change::Calibrate { .. });
     }
