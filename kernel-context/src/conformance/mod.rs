@@ -11,6 +11,7 @@ mod groups;
 mod memory;
 mod naive;
 mod order;
+mod refusals;
 mod saved;
 mod space;
 mod stability;
@@ -40,6 +41,9 @@ pub use order::{
     an_unchanged_window_is_stable, breakpoints_are_counted, documents_larger_than_the_window_leave_first,
     instructions_come_first, new_pages_are_shown, notes_come_last, pinning_brings_back,
     recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
+};
+pub use refusals::{
+    a_window_of_pinned_pages_takes_no_more, a_window_of_zero_does_not_load, bad_input_changes_nothing,
 };
 pub use saved::{
     a_fork_goes_its_own_way, a_saved_space_is_the_same, hostile_bytes_are_refused, loading_needs_bodies,
@@ -79,10 +83,13 @@ macro_rules! pager_conformance {
             a_saved_space_is_the_same
             a_swapped_page_waits
             a_tool_call_leaves_and_returns_with_its_result
+            a_window_of_pinned_pages_takes_no_more
+            a_window_of_zero_does_not_load
             a_window_of_zero_is_invalid
             an_evicted_page_is_readable_again
             an_unchanged_window_is_stable
             another_space_s_page_is_not_found
+            bad_input_changes_nothing
             breakpoints_are_counted
             chinese_is_counted
             counts_are_not_too_low
