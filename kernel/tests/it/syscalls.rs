@@ -135,7 +135,7 @@ async fn bad_pages_are_refused_by_name_and_leave_nothing() {
 #[tokio::test]
 async fn a_window_of_pinned_pages_takes_no_more() {
     let world = World::new().await;
-    let text = |n: u32| format!("fact {n}: {}", "many words ".repeat(30));
+    let text = |n: u32| format!("fact {n}: {}", "many words ".repeat(40));
     let pinned = |n| Call::PageAlloc { pages: vec![NewPage::text(PageKind::User, text(n)).pinned()] };
     let steps = vec![
         vec![pinned(1), pinned(2), pinned(3)],
