@@ -24,11 +24,11 @@ const RATE_SHIFT: u32 = 3;
 /// After so many calls, the use of the window in older ones counts half.
 const MEMORY: u64 = 512;
 /// A window that was not used enough is made up for in so many calls.
-const SPREAD: f64 = 128.0;
+const SPREAD: f64 = 96.0;
 /// It is aimed a little higher than asked for.
 const MARGIN: f64 = 0.003;
 /// And with no higher floor than this.
-const FULLEST: f64 = 0.95;
+const FULLEST: f64 = 0.97;
 /// The estimate is kept in sixteenths of a token.
 const RATE_UNIT: u64 = 16;
 

@@ -8,12 +8,14 @@
 mod broken;
 mod licenses;
 mod manager;
+mod policies;
 mod policy;
 mod prefix_cache;
 mod recall;
 mod retrieval;
 mod tokens;
 mod walks;
+mod window;
 mod workload;
 
 use std::sync::Arc;
