@@ -10,7 +10,7 @@ use crate::{Change, PagerFactory};
 /// Copies that go on side by side, at most.
 const MOST_COPIES: usize = 3;
 /// Changes in a row to one of them, at most.
-const LONGEST_RUN: usize = 24;
+const LONGEST_RUN: usize = 64;
 
 /// What happened on a walk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -103,9 +103,9 @@ impl<'f> Family<'f> {
         }
         walk.check_all();
         *saved = walk.saved();
-        if self.walks.len() < MOST_COPIES && self.random.random_bool(0.3) {
+        if self.walks.len() < MOST_COPIES && self.random.random_bool(0.6) {
             self.fork(chosen);
-        } else if self.walks.len() > 1 && self.random.random_bool(0.15) {
+        } else if self.walks.len() > 1 && self.random.random_bool(0.4) {
             let (ended, _) = self.walks.swap_remove(chosen);
             self.walked += ended.walked();
         }

@@ -1,12 +1,14 @@
 //! One address space that changes at random, beside a naive pager that is told the same.
 
+use std::collections::BTreeSet;
+
 use kernel_types::{PageKind, PageNo, Part, Tokens};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::drafts::Drafts;
 use super::family::Walked;
-use super::naive::Naive;
+use super::naive::{Known, Naive};
 use super::space::{Space, assert_no_orphans, parts};
 use super::stability::Before;
 use crate::{Change, MemorySwap, PageDraft, PagerError, PagerFactory, Rendered, Trace};
@@ -112,20 +114,20 @@ impl<'f> Walk<'f> {
     }
 
     pub(super) fn step(&mut self) {
-        match self.random.random_range(0..27) {
-            0..8 => self.allocate(),
-            8 | 9 => self.recall(),
-            10 => self.evict(),
-            11 => self.pin(),
-            12 | 13 => self.unpin(),
-            14 => self.free(),
-            15 => self.calibrate(),
-            16 => self.reads_back(),
-            17 => self.touch(),
-            18 | 19 => self.extend(),
-            20 => self.load(),
-            21 => self.refuse(),
-            22 => self.answer(),
+        match self.random.random_range(0..54) {
+            0..16 => self.allocate(),
+            16..20 => self.recall(),
+            20..22 => self.evict(),
+            22..24 => self.pin(),
+            24..28 => self.unpin(),
+            28..30 => self.free(),
+            30..32 => self.calibrate(),
+            32..34 => self.reads_back(),
+            34..36 => self.touch(),
+            36..40 => self.extend(),
+            40 => self.load(),
+            41 => self.refuse(),
+            42..45 => self.answer(),
             _ => self.show(),
         }
         while self.naive.pages.len() > MOST_PAGES {
@@ -340,15 +342,21 @@ impl<'f> Walk<'f> {
 
     /// Tells the windows shown before what may have changed since.
     fn declare(&mut self, change: &Change) {
-        let naive = &self.naive;
+        let gone: Vec<PageNo> = match change {
+            Change::Evict(pages) | Change::Compact { evict: pages, .. } => {
+                let groups: BTreeSet<PageNo> =
+                    pages.iter().map(|page| self.naive.pages[page].group).collect();
+                let leaves = |(_, known): &(&PageNo, &Known)| groups.contains(&known.group);
+                self.naive.pages.iter().filter(leaves).map(|(page, _)| *page).collect()
+            }
+            Change::Free(page) => self.naive.freed(*page),
+            _ => Vec::new(),
+        };
         let due = self.due.as_mut().map(|due| &mut due.shown);
         for before in self.rendered.iter_mut().chain(&mut self.answered).chain(due) {
             match change {
-                Change::Evict(pages) | Change::Compact { evict: pages, .. } => {
-                    let gone: Vec<PageNo> = pages.iter().flat_map(|page| naive.mates(*page)).collect();
-                    before.evicted(&gone);
-                }
-                Change::Free(page) => before.freed(&naive.freed(*page)),
+                Change::Evict(_) | Change::Compact { .. } => before.evicted(&gone),
+                Change::Free(_) => before.freed(&gone),
                 Change::Calibrate { .. } => before.recounted(),
                 Change::Extend(_) => before.extended(),
                 _ => {}
