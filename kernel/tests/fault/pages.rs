@@ -113,7 +113,7 @@ impl Paging {
             self.page(9).filter(|_| step % 3 == 1).map(|page| recall(RecallQuery::Pages(vec![page])));
         let by_words =
             (step % 3 == 2).then(|| recall(RecallQuery::Query(format!("step {} river", step / 2))));
-        let freed = self.page(20).filter(|_| step % 11 == 0).map(|page| Call::PageFree { page });
+        let freed = self.page(20).filter(|_| step.is_multiple_of(11)).map(|page| Call::PageFree { page });
         let read = self.page(14).filter(|_| step % 11 != 5).map(|page| Call::PageRead { page });
         calls.extend([pinned, unpinned, by_number, by_words, freed, read].into_iter().flatten());
         calls.push(Call::Infer(InferArgs::default()));

@@ -47,6 +47,9 @@ async fn killed_at_any_moment_a_paging_agent_has_all_its_pages_where_they_were()
     assert!(seen.reopened * 10 > wanted && seen.compactions > wanted && seen.pages > 10 * wanted, "{seen:?}");
 }
 
+/// Whether a change is of some kind.
+type Is = fn(&Change) -> bool;
+
 /// The checks can fail: with changes of one kind left out of the journal, something is not as it was.
 #[tokio::test]
 async fn page_changes_that_are_lost_are_noticed() {
@@ -58,7 +61,7 @@ async fn page_changes_that_are_lost_are_noticed() {
         assert!(kill_once(folder.path(), &scenario, &mut random, &mut BTreeMap::new()), "it ended before");
         whole = check(folder.path(), |changes| changes).await.expect("nothing is lost");
     }
-    let lost: [(&str, fn(&Change) -> bool); 5] = [
+    let lost: [(&str, Is); 5] = [
         ("allocate", |change| matches!(change, Change::Allocate(_))),
         ("compact", |change| matches!(change, Change::Compact { .. })),
         ("rendered", |change| matches!(change, Change::Rendered { .. })),
@@ -287,8 +290,7 @@ fn check_pages(left: &Left, pid: Pid, state: &[u8], swap: &MemorySwap) -> Result
                 Ok(content) if *content.text == **text => read += 1,
                 Ok(content) => return Err(format!("page {page} reads {:?}, not {text:?}", content.text)),
                 Err(error)
-                    if error == kernel_context::PagerError::NotFound(*page) && freed_with(&pages, &freed) => {
-                }
+                    if error == kernel_context::PagerError::NotFound(*page) && freed_with(pages, &freed) => {}
                 Err(error) => return Err(format!("page {page}: {error}")),
             }
         }

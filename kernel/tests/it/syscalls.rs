@@ -146,7 +146,7 @@ async fn a_window_of_pinned_pages_takes_no_more() {
     world.run().await;
     let first: Vec<_> = world.step(pid, 1).await.iter().map(kind).collect();
     let too_large = Err(ErrorKind::TooLarge);
-    assert_eq!(first, [Ok(()), Ok(()), too_large.clone()]);
+    assert_eq!(first, [Ok(()), Ok(()), too_large]);
     let second = world.step(pid, 2).await;
     assert_eq!(kind(&second[0]), too_large, "the third page would exceed the window");
     assert_eq!(kind(&second[2]), Ok(()), "what is pinned is still shown: {:?}", second[2]);
