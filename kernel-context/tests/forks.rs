@@ -1,10 +1,6 @@
 //! What a fork costs in memory, counted by the allocator: a binary of its own, because every allocation counts.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "test code: a panic is a failure, figures are shown"
-)]
+#![expect(clippy::unwrap_used, reason = "test code: a panic is a failure")]
 
 use std::alloc::System;
 
