@@ -60,7 +60,7 @@ impl Space {
         drawn.groups.clear();
         let first = self.table.next();
         let pages = self.insert(drafts, drawn, &texts);
-        let last = self.table.members(group).map(|(number, _)| number).last().unwrap_or(group);
+        let last = self.table.last_link(group);
         self.table.update(last, |page| page.next = first);
         self.grow_group(group, was + cost, cost);
         Ok(Applied { pages })
@@ -72,7 +72,8 @@ impl Space {
         let record = self.group(group);
         let plain = !record.has(Flags::TOOL) && !record.has(Flags::RETURNED) && !record.has(Flags::FREED);
         let grouped = is_grouped(&self.table.kind(&record));
-        (plain && grouped && record.has(Flags::FRESH)).then_some(group)
+        let unseen = record.slot > self.window.chained;
+        (plain && grouped && unseen && record.has(Flags::FRESH)).then_some(group)
     }
 
     fn grow_group(&mut self, group: Number, cost: u64, by: u64) {

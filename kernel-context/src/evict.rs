@@ -124,7 +124,7 @@ impl Space {
         true
     }
 
-    /// Keeps stubs within their share of the window: folds them into one, and hides that if need be.
+    /// Keeps stubs within their share of the window: folds them into one where the first is seen, and hides that if need be.
     fn bound_stubs(&mut self) {
         let limit = self.limit();
         let load = self.window.load;
@@ -132,10 +132,11 @@ impl Space {
         if load.stubs <= room {
             return;
         }
-        let places: Vec<u32> = self.stub_places().map(|(place, _)| place).collect();
-        let Some(first) = places.first().copied() else { return };
+        let places: Vec<(u32, u32)> = self.stub_places().collect();
+        let seen = |(_, id): &&(u32, u32)| self.window.stubs.get(id).is_some_and(|stub| !stub.is_hidden());
+        let Some((first, _)) = places.iter().find(seen).copied() else { return };
         let mut stub = Stub::default();
-        for place in places {
+        for (place, _) in places {
             self.absorb(&mut stub, place);
         }
         stub.write(&self.table, self.counter, room);

@@ -115,7 +115,8 @@ pub enum Change {
         /// The address of the text.
         state: BlobHash,
     },
-    /// The window was shown to the model as [`Rendered::trace`] says: what it holds is now expected to be cached.
+    /// The window was shown to the model as [`Rendered::trace`] says: what it holds is now expected to be cached. What
+    /// changed since that render is not.
     Rendered {
         /// What was shown.
         trace: Trace,
@@ -136,6 +137,8 @@ pub enum Change {
 pub struct Trace {
     /// Entries of the window.
     pub entries: u32,
+    /// The number of the last page there was: what came later was not shown.
+    pub last: u32,
     /// The hash of all their bytes.
     pub chain: u64,
 }
@@ -211,9 +214,12 @@ pub struct PageStatus {
 /// - Groups are atomic: a tool call and its results are resident together or not at all. A call without its result, or the
 ///   reverse, is refused.
 /// - `render` MUST NOT exceed the window. If it would, it is [`PagerError::Overfull`], and `plan` says what to evict first.
-/// - Rendering is append-only: between two renders with no `Evict`, `Free`, `Pin` or `Note` in between, the earlier messages
-///   are a prefix of the later ones (a last message of the same role may have grown at its end). Notes render last.
-/// - Pages allocated since the last render are in the next one, unless allocated `swapped` or documents, which leave first
+/// - Rendering is append-only: between two renders with no `Evict`, `Compact` or `Free` in between, the earlier messages
+///   are a prefix of the later ones (a last message of the same role may have grown at its end). Notes render last; until the
+///   first render is answered, instructions may come before it. What leaves changes nothing before it, but that stubs may
+///   fold into one where the first was.
+/// - A fork and what it was made from go on as if the other were not there.
+/// - Pages allocated since the last render that was answered (`Rendered`) are in the next one, unless allocated `swapped` or documents, which leave first
 ///   when not everything fits: a folder larger than the window can be imported and is there to be recalled. So an
 ///   allocation that does not fit beside what is pinned or just as new is refused: [`PagerError::TooLarge`] if its group
 ///   alone exceeds the window, else [`PagerError::AllPinned`]. Only a recalibration may make a plan that evicts them.

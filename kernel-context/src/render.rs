@@ -59,7 +59,11 @@ pub(crate) fn render(space: &Space, swap: &dyn Swap) -> Result<Rendered, PagerEr
         stable: ratio.apply(space.kept_tokens()),
         segments,
         breakpoints: marks,
-        trace: Trace { entries: number_of(space.window.order.len()), chain },
+        trace: Trace {
+            entries: number_of(space.window.order.len()),
+            last: number_of(space.table.pages.len()),
+            chain,
+        },
     })
 }
 

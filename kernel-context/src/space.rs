@@ -441,38 +441,55 @@ impl Space {
         Ok(())
     }
 
-    /// The window was shown as far as the trace says: that is what the provider knows now.
+    /// The window was shown as the trace says: that is what the provider knows now. If it changed since, only what is as it
+    /// was shown before is.
     fn rendered(&mut self, trace: Trace, at: Timestamp) {
         let entries = trace.entries.min(crate::table::number_of(self.window.order.len()));
-        let mut chain = match self.window.chained.checked_sub(1).and_then(|last| self.window.entry(last)) {
+        let same = self.chain_to(entries) == trace.chain;
+        let known = if same { entries } else { self.window.kept() };
+        let shown = Shown { entries: known, at_ms: at.0 };
+        self.window.warmed(shown, self.config.cache.ttl_s.saturating_mul(1000));
+        self.window.shown = Some(shown);
+        (self.window.cut, self.window.head_cut) = (None, self.window.head_cut && !same);
+        self.calls = self.calls.saturating_add(1);
+        self.growth.close(self.window.load.all, self.limit());
+        let (seen, unseen): (Vec<Number>, Vec<Number>) =
+            self.fresh.iter().partition(|group| self.was_shown(**group, entries, trace.last));
+        for group in seen {
+            self.unfix(group, Flags::FRESH);
+        }
+        self.fresh = unseen;
+        let (seen, unseen): (Vec<Number>, Vec<Number>) =
+            self.recalled.iter().partition(|group| self.group(**group).slot <= entries);
+        self.recalled = unseen;
+        for group in seen {
+            self.table.update(group, |record| record.flags.set(Flags::RECALLED, false));
+        }
+        if let Some(topic) = self.topic.as_mut().filter(|topic| topic.page <= trace.last) {
+            topic.new = false;
+        }
+        self.window.sweep(&mut self.table);
+    }
+
+    /// Whether all of a group was in a window of so many entries, when `last` was the last page.
+    fn was_shown(&self, group: Number, entries: u32, last: Number) -> bool {
+        self.group(group).slot <= entries && self.table.members(group).all(|(number, _)| number <= last)
+    }
+
+    /// The hash of all bytes of the first entries, which are marked with theirs.
+    fn chain_to(&mut self, entries: u32) -> u64 {
+        let chained = self.window.chained.min(entries);
+        let mut chain = match chained.checked_sub(1).and_then(|last| self.window.entry(last)) {
             Some(last) => last.chain,
             None => self.head_chain(),
         };
-        for place in self.window.chained..entries {
+        for place in chained..entries {
             let Some(entry) = self.window.entry(place).copied() else { break };
             chain = self.chained(chain, &entry);
             self.window.order.update(place as usize, |entry| entry.chain = chain);
         }
         self.window.chained = self.window.chained.max(entries);
-        let shown = Shown { entries, at_ms: at.0 };
-        self.window.warmed(shown, self.config.cache.ttl_s.saturating_mul(1000));
-        self.window.shown = Some(shown);
-        (self.window.cut, self.window.head_cut) = (None, false);
-        self.calls = self.calls.saturating_add(1);
-        self.growth.close(self.window.load.all, self.limit());
-        let shown = |group: Number| self.group(group).slot <= entries;
-        let (seen, unseen): (Vec<Number>, Vec<Number>) = self.fresh.iter().partition(|group| shown(**group));
-        for group in seen {
-            self.unfix(group, Flags::FRESH);
-        }
-        self.fresh = unseen;
-        for group in std::mem::take(&mut self.recalled) {
-            self.table.update(group, |record| record.flags.set(Flags::RECALLED, false));
-        }
-        if let Some(topic) = &mut self.topic {
-            topic.new = false;
-        }
-        self.window.sweep(&mut self.table);
+        chain
     }
 
     /// Clears a flag that may have kept a group in the window.

@@ -111,6 +111,12 @@ impl Table {
         links.filter(|(_, record)| !record.has(Flags::FREED))
     }
 
+    /// The last page of a group, freed or not: what joins the group comes after it.
+    pub(crate) fn last_link(&self, group: Number) -> Number {
+        let next = |number: &Number| self.record(*number).map(|record| record.next).filter(|next| *next != 0);
+        std::iter::successors(Some(group), next).last().unwrap_or(group)
+    }
+
     pub(crate) fn cost(&self, group: Number) -> u64 {
         self.members(group).map(|(_, page)| u64::from(page.cost)).sum()
     }

@@ -176,16 +176,20 @@ impl Window {
     pub(crate) fn remove(&mut self, at: u32) {
         let was = self.order.update(at as usize, |entry| {
             let was = *entry;
-            *entry = Entry { what: 0, cost: 0, chain: 0 };
+            *entry = Entry { what: 0, cost: 0, chain: was.chain };
             was
         });
         let Some(was) = was.filter(|was| was.what() != What::Hole) else { return };
+        self.holes += 1;
         if let What::Stub(stub) = was.what() {
-            Arc::make_mut(&mut self.stubs).remove(&stub);
+            let hidden = Arc::make_mut(&mut self.stubs).remove(&stub).is_some_and(|stub| stub.is_hidden());
             self.load.stubs -= u64::from(was.cost);
             self.load.all -= u64::from(was.cost);
+            if hidden {
+                // It had no bytes: the prefix is as it was.
+                return;
+            }
         }
-        self.holes += 1;
         self.changed(at);
     }
 

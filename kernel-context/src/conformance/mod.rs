@@ -5,13 +5,18 @@
 
 mod bounds;
 mod budget;
+mod drafts;
+mod family;
 mod groups;
 mod memory;
-mod model;
+mod naive;
 mod order;
+mod refusals;
 mod saved;
 mod space;
+mod stability;
 mod vectors;
+mod walk;
 
 pub use bounds::{
     a_full_window_is_planned_down, a_larger_ratio_keeps_the_window, a_page_larger_than_the_window_is_refused,
@@ -22,6 +27,7 @@ pub use budget::{
     find_changes_nothing, find_knows_what_was_swapped, find_names_the_best_first, find_stays_in_its_budget,
     find_without_a_match_is_empty,
 };
+pub use family::{Walked, every_promise_is_kept_at_random, random_walk};
 pub use groups::{
     a_tool_call_leaves_and_returns_with_its_result, freeing_part_of_a_tool_call_frees_it,
     orphans_are_refused, parallel_tool_calls_are_one_group,
@@ -31,16 +37,18 @@ pub use memory::{
     a_page_is_readable_as_allocated, an_evicted_page_is_readable_again, another_space_s_page_is_not_found,
     numbers_are_not_used_again, pages_are_listed_in_order, text_is_not_empty,
 };
-pub use model::{every_promise_is_kept_at_random, random_walk};
 pub use order::{
     a_newer_note_supersedes, a_pinned_page_stays, a_resident_page_is_recalled_in_place, a_swapped_page_waits,
     an_unchanged_window_is_stable, breakpoints_are_counted, documents_larger_than_the_window_leave_first,
     instructions_come_first, new_pages_are_shown, notes_come_last, pinning_brings_back,
     recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
 };
+pub use refusals::{
+    a_window_of_pinned_pages_takes_no_more, a_window_of_zero_does_not_load, bad_input_changes_nothing,
+};
 pub use saved::{
-    a_restored_space_is_the_same, a_saved_space_is_the_same, hostile_bytes_are_refused, loading_needs_bodies,
-    the_same_changes_give_the_same_state,
+    a_fork_goes_its_own_way, a_restored_space_is_the_same, a_saved_space_is_the_same,
+    hostile_bytes_are_refused, loading_needs_bodies, the_same_changes_give_the_same_state,
 };
 pub use space::Space;
 pub use vectors::{
@@ -67,6 +75,7 @@ macro_rules! pager_conformance {
     (@list $($then:tt)*) => {
         $crate::pager_conformance! { @with [
             a_failed_change_changes_nothing
+            a_fork_goes_its_own_way
             a_freed_page_is_not_found
             a_full_window_is_planned_down
             a_larger_ratio_keeps_the_window
@@ -83,11 +92,14 @@ macro_rules! pager_conformance {
             a_tool_call_leaves_and_returns_with_its_result
             a_vector_finds_what_words_do_not
             a_vector_may_come_later
+            a_window_of_pinned_pages_takes_no_more
+            a_window_of_zero_does_not_load
             a_window_of_zero_is_invalid
             an_evicted_page_is_readable_again
             an_unchanged_window_is_stable
             another_model_s_vector_changes_nothing
             another_space_s_page_is_not_found
+            bad_input_changes_nothing
             breakpoints_are_counted
             chinese_is_counted
             counts_are_not_too_low

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kernel_types::{PageKind, Tokens};
 
-use super::model::random_changes;
+use super::family::random_changes;
 use super::space::{Space, prose};
 use super::vectors::towards;
 use crate::retrieval::Query;
@@ -13,8 +13,7 @@ use crate::{Change, PageDraft, PagerError, PagerFactory};
 /// Replaying the same changes gives the same bytes.
 pub fn the_same_changes_give_the_same_state(factory: &dyn PagerFactory) {
     for seed in 0..4 {
-        let mut first = Space::new(factory, 1200);
-        let changes = random_changes(&mut first, seed, 150);
+        let (mut first, changes) = random_changes(factory, 1200, seed, 150);
         let mut second = Space::new(factory, 1200);
         second.swap = first.swap.clone();
         for change in &changes {
@@ -28,8 +27,7 @@ pub fn the_same_changes_give_the_same_state(factory: &dyn PagerFactory) {
 /// A space that was saved and loaded is the same, and goes on the same.
 pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
     for seed in 0..4 {
-        let mut space = Space::new(factory, 1200);
-        random_changes(&mut space, seed, 100);
+        let (mut space, _) = random_changes(factory, 1200, seed, 100);
         let saved = space.saved();
         let loaded = factory.load(&space.config, &saved, &space.swap).expect("a saved state loads");
         let mut twin =
@@ -51,8 +49,7 @@ pub fn a_saved_space_is_the_same(factory: &dyn PagerFactory) {
 
 /// A space restored from the saved state of another is the same; only an empty one takes it, and only a whole one.
 pub fn a_restored_space_is_the_same(factory: &dyn PagerFactory) {
-    let mut space = Space::new(factory, 1200);
-    random_changes(&mut space, 7, 100);
+    let (mut space, _) = random_changes(factory, 1200, 7, 100);
     let saved = space.saved();
     let mut twin = Space::new(factory, 1200);
     let state = kernel_types::hash_bytes(STANDARD.encode(&saved).as_bytes());
@@ -70,6 +67,32 @@ pub fn a_restored_space_is_the_same(factory: &dyn PagerFactory) {
     let again = twin.try_apply(&Change::Restore { state });
     assert!(matches!(again, Err(PagerError::Invalid(_))), "{again:?}");
     assert_eq!(twin.show(), space.show());
+}
+
+/// A fork is the same, and from then on neither sees what becomes of the other.
+pub fn a_fork_goes_its_own_way(factory: &dyn PagerFactory) {
+    for seed in 0..4 {
+        let (mut parent, _) = random_changes(factory, 1200, seed, 100);
+        let pager = parent.pager.fork();
+        let mut child =
+            Space { config: parent.config.clone(), pager, swap: parent.swap.clone(), now: parent.now };
+        let saved = parent.saved();
+        assert_eq!(child.saved(), saved, "seed {seed}");
+        let ours = child.user("the child's ocelot");
+        child.show();
+        let known: Vec<_> = child.pager.pages().iter().map(|status| status.page).collect();
+        child.apply(&Change::Free(known[0]));
+        assert_eq!(parent.saved(), saved, "seed {seed}: the parent changed with its child");
+        assert!(parent.pager.find(&Query::words("ocelot"), Tokens(600)).is_empty(), "seed {seed}");
+        let saved = child.saved();
+        let theirs = parent.user("the parent's falcon");
+        parent.show();
+        assert_eq!(child.saved(), saved, "seed {seed}: the child changed with its parent");
+        assert_eq!(
+            (child.text(ours), parent.text(theirs)),
+            ("the child's ocelot".into(), "the parent's falcon".into())
+        );
+    }
 }
 
 /// Loading without the bodies is a fault that names them all.

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use kernel::{Kernel, Until};
 use kernel_llm::{Canned, FnCpu};
 use kernel_storage::SqliteStore;
-use kernel_types::{CacheModel, ModelInfo, Pricing, ProcessState, Spec, Tokens};
+use kernel_types::{CacheModel, ExitStatus, ModelInfo, Pricing, ProcessState, Spec, Tokens};
 
 use crate::marks::{Marks, Watched};
+use crate::pages::{PagingFactory, WINDOW};
+use crate::watching::Watching;
 use crate::work::{Counters, PeerFactory, WorkerFactory};
 
 /// The folder the child works in; set by its parent.
@@ -20,7 +22,8 @@ pub(crate) const SCENARIO: &str = "AGENTOS_FAULT_SCENARIO";
 async fn child() {
     let folder = PathBuf::from(std::env::var(FOLDER).expect("started by a kill test"));
     let scenario = std::env::var(SCENARIO).expect("started by a kill test");
-    let kernel = open(&folder).await;
+    let watching = Watching::default();
+    let kernel = open(&folder, watching.clone()).await;
     if kernel.recover().await.expect("recovers").is_empty() && !folder.join("begun").exists() {
         begin(&kernel, &scenario).await;
         std::fs::write(folder.join("begun"), "").expect("writes");
@@ -28,15 +31,16 @@ async fn child() {
     // The parent waits for this file before it chooses a moment.
     std::fs::write(folder.join("ready"), "").expect("writes");
     kernel.run_until(Until::Idle).await.expect("runs");
+    assert_eq!(watching.wrong(), None);
     let all = kernel.status().await.expect("answers");
     assert!(
-        all.iter().all(|info| matches!(info.state, ProcessState::Exited(_))),
+        all.iter().all(|info| matches!(info.state, ProcessState::Exited(ExitStatus::Ok(_)))),
         "idle but not done: {all:?}"
     );
     std::fs::write(folder.join("done"), "").expect("writes");
 }
 
-async fn open(folder: &Path) -> Kernel {
+async fn open(folder: &Path, watching: Watching) -> Kernel {
     let marks = Marks::open(&folder.join("marks"));
     let store = SqliteStore::open(folder.join("kernel.db")).await.expect("the store opens");
     let store = Watched::new(store, marks.clone(), &folder.join("acknowledged"));
@@ -44,12 +48,14 @@ async fn open(folder: &Path) -> Kernel {
         .store(store)
         .cpu(FnCpu::new(model(), |_| Ok(Canned::text("thought"))))
         .driver(Counters::new(folder, marks.clone()))
+        .pager(watching)
+        .program("paging", PagingFactory(marks.clone()))
         .program("worker", WorkerFactory(marks))
         .program("peer", PeerFactory);
     kernel.build().await.expect("the kernel assembles")
 }
 
-fn model() -> ModelInfo {
+pub(crate) fn model() -> ModelInfo {
     ModelInfo {
         name: "test".to_owned(),
         window: Tokens(8192),
@@ -66,6 +72,7 @@ async fn begin(kernel: &Kernel, scenario: &str) {
         name: program.to_owned(),
         task: count.to_owned(),
         program: program.to_owned(),
+        window: (program == "paging").then_some(WINDOW),
         ..Spec::default()
     };
     let first = kernel.spawn(spec.clone()).await.expect("spawns");

@@ -39,25 +39,40 @@ pub(crate) fn kill_until(
     hits: &mut BTreeMap<String, u64>,
     most: u64,
 ) {
-    let marks = Marks::open(&folder.join("marks"));
     for _ in 0..most {
-        let mut child = Started::start(folder, scenario);
-        if !child.wait_ready() {
-            return child.finish();
+        if !kill_once(folder, scenario, random, hits) {
+            return;
         }
-        let phase = Phase::ALL[random.below(4) as usize];
-        let moment = Instant::now() + Duration::from_micros(random.below(20_000));
-        let deadline = moment + Duration::from_secs(20);
-        while Instant::now() < deadline && (Instant::now() < moment || marks.get() != Some(phase)) {
-            if child.ended() {
-                return child.finish();
-            }
-        }
-        child.kill();
-        let hit = marks.get().map_or_else(|| "Prepare".to_owned(), |phase| format!("{phase:?}"));
-        *hits.entry(hit).or_default() += 1;
     }
     Started::start(folder, scenario).finish();
+}
+
+/// Starts the child and kills it at a seeded moment; `false` if it was done before.
+pub(crate) fn kill_once(
+    folder: &Path,
+    scenario: &str,
+    random: &mut Random,
+    hits: &mut BTreeMap<String, u64>,
+) -> bool {
+    let marks = Marks::open(&folder.join("marks"));
+    let mut child = Started::start(folder, scenario);
+    if !child.wait_ready() {
+        child.finish();
+        return false;
+    }
+    let phase = Phase::ALL[random.below(4) as usize];
+    let moment = Instant::now() + Duration::from_micros(random.below(20_000));
+    let deadline = moment + Duration::from_secs(20);
+    while Instant::now() < deadline && (Instant::now() < moment || marks.get() != Some(phase)) {
+        if child.ended() {
+            child.finish();
+            return false;
+        }
+    }
+    child.kill();
+    let hit = marks.get().map_or_else(|| "Prepare".to_owned(), |phase| format!("{phase:?}"));
+    *hits.entry(hit).or_default() += 1;
+    true
 }
 
 /// Checks a finished worker against its journal; says how many calls came back as interrupted.

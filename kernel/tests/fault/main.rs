@@ -10,4 +10,7 @@ mod family;
 mod kills;
 mod marks;
 mod messages;
+mod pages;
+mod paging;
+mod watching;
 mod work;

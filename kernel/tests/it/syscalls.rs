@@ -7,8 +7,8 @@ use kernel::{Kernel, Limits};
 use kernel_tools::{Behaviour, ToolOutput};
 use kernel_types::{
     Answer, Call, CallResult, Capabilities, ErrorKind, Event, ExitStatus, Hash, JsonText, Millis, NewPage,
-    PageBody, PageKind, PageNo, Pid, ProcessState, RecallArgs, RecallQuery, ReceiveArgs, SendArgs, SyscallNo,
-    Tokens, ToolCallArgs, WaitArgs,
+    PageBody, PageKind, PageNo, Pid, ProcessState, RecallArgs, RecallQuery, ReceiveArgs, SendArgs, Spec,
+    SyscallNo, Tokens, ToolCallArgs, WaitArgs,
 };
 
 use crate::world::{PRICED, World, get, holding, infer, page, put, receive, script, tool};
@@ -100,6 +100,89 @@ async fn a_page_larger_than_the_window_is_refused() {
     let world = World::new().await;
     let error = world.refused(page(&"many words ".repeat(50_000))).await;
     assert_eq!(error.kind, ErrorKind::TooLarge, "{error}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn bad_pages_are_refused_by_name_and_leave_nothing() {
+    let world = World::new().await;
+    let empty = |kind| Call::PageAlloc { pages: vec![NewPage::text(kind, "")] };
+    let recall = |page| {
+        let what = RecallQuery::Pages(vec![PageNo(page)]);
+        Call::Recall(RecallArgs { what, budget: Tokens(1000) })
+    };
+    let orphan = NewPage::tool_result("call-1", "an answer to nothing", false);
+    let results = world
+        .make(vec![
+            empty(PageKind::User),
+            empty(PageKind::Document),
+            Call::Note { name: "fact".to_owned(), text: String::new() },
+            Call::PageAlloc { pages: vec![orphan] },
+            recall(1),
+            recall(u64::MAX),
+            page("the first page there is"),
+            recall(1),
+        ])
+        .await;
+    let kinds: Vec<_> = results.iter().map(kind).collect();
+    let invalid = Err(ErrorKind::InvalidArgument);
+    let gone = Err(ErrorKind::NotFound);
+    assert_eq!(kinds, [invalid, invalid, invalid, invalid, gone, gone, Ok(()), Ok(())]);
+    assert!(matches!(&results[6], Ok(Answer::Pages(pages)) if *pages == [PageNo(1)]), "{:?}", results[6]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_window_of_pinned_pages_takes_no_more() {
+    let world = World::new().await;
+    let text = |n: u32| format!("fact {n}: {}", "many words ".repeat(40));
+    let pinned = |n| Call::PageAlloc { pages: vec![NewPage::text(PageKind::User, text(n)).pinned()] };
+    let steps = vec![
+        vec![pinned(1), pinned(2), pinned(3)],
+        vec![page(&text(4)), Call::PageUnpin { page: PageNo(1) }, infer(PRICED), page(&text(5))],
+        vec![page(&text(6))],
+    ];
+    let pid = world.start(Spec { window: Some(Tokens(300)), ..script(steps) }).await;
+    world.run().await;
+    let first: Vec<_> = world.step(pid, 1).await.iter().map(kind).collect();
+    let too_large = Err(ErrorKind::TooLarge);
+    assert_eq!(first, [Ok(()), Ok(()), too_large]);
+    let second = world.step(pid, 2).await;
+    assert_eq!(kind(&second[0]), too_large, "the third page would exceed the window");
+    assert_eq!(kind(&second[2]), Ok(()), "what is pinned is still shown: {:?}", second[2]);
+    let third = world.step(pid, 3).await;
+    assert_eq!(kind(&third[0]), Ok(()), "and once one page is let go, another is taken: {:?}", third[0]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_window_of_zero_is_invalid() {
+    let world = World::new().await;
+    for (window, expected) in [(0, Err(ErrorKind::InvalidArgument)), (300, Ok(()))] {
+        let steps = vec![vec![page("a page")], vec![infer(PRICED)]];
+        let pid = world.start(Spec { window: Some(Tokens(window)), ..script(steps) }).await;
+        world.run().await;
+        assert_eq!(kind(&world.step(pid, 1).await[0]), expected);
+        assert_eq!(kind(&world.step(pid, 2).await[0]), expected);
+    }
+    world.end().await;
+}
+
+/// Nothing is known of its provider: no price, and a cache without discounts or limits.
+#[tokio::test]
+async fn a_model_of_an_unknown_provider_has_the_usual_window_and_no_cache_prices() {
+    let catalogue = kernel_types::Catalogue::built_in();
+    assert!(catalogue.cache("no-such-provider").is_none() && catalogue.cache("anthropic-5m").is_some());
+    let unknown = kernel_llm::model_info("no-such-provider/model-1");
+    assert_eq!((unknown.window, unknown.pricing), (Tokens(8192), None));
+    assert_eq!(unknown.cache, kernel_types::CacheModel::default());
+    let world = World::with(|builder| {
+        let answer = |_: &kernel_llm::InferRequest| Ok(kernel_llm::Canned::text("done"));
+        builder.cpu(kernel_llm::FnCpu::new(unknown, answer))
+    })
+    .await;
+    let results = world.make(vec![page("hello"), infer("no-such-provider/model-1")]).await;
+    assert_eq!(results.iter().map(kind).collect::<Vec<_>>(), [Ok(()), Ok(())], "{results:?}");
     world.end().await;
 }
 
