@@ -11,8 +11,7 @@ use kernel_context::{Change, MemorySwap, PageDraft, PagerConfig, PagerFactory, R
 use kernel_llm::{Canned, FnCpu};
 use kernel_storage::{Blobs, SqliteStore};
 use kernel_types::{
-    Answer, Event, Importance, JsonText, Message, PageKind, PageNo, Part, Pid, Prompt, Role, SyscallNo,
-    Tokens,
+    Answer, Event, JsonText, Message, PageKind, PageNo, Part, Pid, Prompt, Role, SyscallNo, Tokens,
 };
 
 use crate::child::model;
@@ -88,15 +87,7 @@ fn a_broken_window_is_noticed() {
     let mut swap = MemorySwap::default();
     for text in ["one", "two"] {
         let body = swap.insert(text);
-        let draft = PageDraft {
-            kind: PageKind::User,
-            body,
-            importance: Importance::default(),
-            pinned: false,
-            swapped: false,
-            origin: None,
-            size: None,
-        };
+        let draft = PageDraft::new(PageKind::User, body);
         pager.apply(&Change::Allocate(vec![draft]), &swap).expect("a page is allocated");
     }
     let whole = pager.render(&swap).expect("it fits");

@@ -78,7 +78,7 @@ impl Pager for Watched {
     fn read(&self, page: PageNo, swap: &dyn Swap) -> Result<PageContent, PagerError> {
         self.inner.read(page, swap)
     }
-    fn find(&self, query: &str, budget: Tokens) -> Vec<Recalled> {
+    fn find(&self, query: &kernel_context::retrieval::Query<'_>, budget: Tokens) -> Vec<Recalled> {
         self.inner.find(query, budget)
     }
     fn plan(&self, now: Timestamp) -> Result<Plan, PagerError> {
