@@ -81,7 +81,6 @@ impl Space {
         self.window.set_cost(slot - 1, cost);
         self.window.load.all += by;
         self.window.load.fixed += by;
-        self.growth.since += by;
     }
 
     /// Each group must fit into the window, and all that must stay must fit together. Documents need not: those that do
@@ -162,8 +161,6 @@ impl Space {
             Place::Notes => self.supersede(note.unwrap_or_default(), first),
             Place::Window => {
                 self.window.push(&mut self.table, first, cost);
-                self.growth.since += cost;
-                self.habits.entered();
             }
         }
         if self.group(first).has(Flags::FRESH) {

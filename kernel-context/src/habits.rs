@@ -2,7 +2,7 @@
 //!
 //! A page is used again with a chance that is counted (apart for pages that were used again before: references), after a
 //! number of calls whose tail is a power law: reuse distances of programs and agents are heavy-tailed (Fonseca and others,
-//! *Web cache locality*, 2003, exponents about 1). A page unused for long is thus less and less likely to be used at all. How
+//! *Web cache locality*, 2003, exponents about 1; here 1). A page unused for long is thus less and less likely to be used at all. How
 //! often evicted pages came back, against how often that was expected, corrects the rest: where an agent thrashes, refaults
 //! at short distance (the refault distance of Linux's working sets) make all pages dearer to lose.
 
@@ -14,10 +14,8 @@ const LEVELS: usize = 3;
 const MEMORY: u32 = 512;
 /// Before anything is known: of so many pages one is used (again), at each level.
 const PRIOR: [f64; LEVELS] = [4.0, 3.0, 2.0];
-/// The exponent of the distances, in calls, at which pages are used again.
-const EXPONENT: f64 = 1.0;
 /// How much importance slows ageing.
-const AGEING: f64 = 0.4;
+const AGEING: f64 = 1.6;
 /// Expected refaults are kept in thousandths.
 const UNIT: f64 = 1000.0;
 /// After so many expected refaults, older ones count half.
@@ -57,13 +55,21 @@ impl Habits {
     }
 
     /// How probable it is that a page, used again `uses` times and not in the last `age` calls, is used within the next
-    /// `horizon`. What is important ages slowly: by a power of the calls, from 1.2 for nothing to 0.8 for all.
+    /// `horizon`. What is important ages slowly: from 1.8 times as fast to 0.2. The arithmetic is exact on
+    /// all machines (no powers): replay must come to the same.
     pub(crate) fn within(&self, uses: u16, age: u32, importance: f64, horizon: f64) -> f64 {
         let chance = self.chance(level(uses));
-        let survival = |calls: f64| (1.0 + calls).powf(-EXPONENT);
-        let age = f64::from(age).powf(1.0 + AGEING * (0.5 - importance));
+        let survival = |calls: f64| 1.0 / (1.0 + calls);
+        let age = f64::from(age) * (1.0 + AGEING * (0.5 - importance));
         let unused = 1.0 - chance * (1.0 - survival(age));
         chance * (survival(age) - survival(age + horizon)) / unused
+    }
+
+    /// Whether saved counts can be ours.
+    pub(crate) fn is_sane(&self) -> bool {
+        let mut counts = self.pages.iter().zip(&self.again);
+        let sane = counts.all(|(pages, again)| again <= pages && *pages < 2 * MEMORY);
+        sane && f64::from(self.expected) < f64::from(2 * REFAULTS) * UNIT
     }
 
     fn chance(&self, level: usize) -> f64 {

@@ -114,7 +114,7 @@ impl ContextManager {
     fn apply(&mut self, agent: Pid, change: &Change) -> Result<Vec<PageNo>, PagerError> {
         let (space, swap) = self.space(agent)?;
         let applied = space.apply(change, swap)?;
-        for eviction in space.plan(Timestamp::default())?.changes {
+        for eviction in space.make_room(Timestamp::default())?.changes {
             space.apply(&eviction, swap)?;
         }
         let trace = space.render(swap)?.trace;

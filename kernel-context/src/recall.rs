@@ -1,5 +1,7 @@
 //! Coming back to the window, and staying in it: recall, pin, unpin.
 
+use std::collections::BTreeSet;
+
 use kernel_types::PageNo;
 
 use crate::page::{Flags, Kind, Number, Page, Place};
@@ -9,10 +11,11 @@ use crate::{Applied, PagerError};
 impl Space {
     pub(crate) fn recall(&mut self, pages: &[PageNo]) -> Result<Applied, PagerError> {
         let mut groups: Vec<Number> = Vec::with_capacity(pages.len());
+        let mut seen = BTreeSet::new();
         for page in pages {
             let (number, record) = self.table.page(*page)?;
             let group = record.group;
-            if groups.contains(&group) {
+            if !seen.insert(group) {
                 continue;
             }
             if !self.table.is_resident(record) {
@@ -45,6 +48,13 @@ impl Space {
         let group = self.table.record(page)?.group;
         self.check_return(group, page).ok()?;
         Some(self.cost_back(group))
+    }
+
+    /// Tokens of what is not fixed and yet leaves only if nothing else helps: notes, and what was recalled for the next call.
+    pub(crate) fn staying(&self) -> u64 {
+        let notes = self.table.shown_notes();
+        let groups = notes.chain(self.recalled.iter().copied()).filter(|group| !self.table.is_fixed(*group));
+        groups.map(|group| self.table.cost(group)).sum()
     }
 
     /// Whether a group can come back: it is not a note that another superseded, and there is room beside what must stay.
@@ -92,7 +102,6 @@ impl Space {
         let cost = self.table.cost(group);
         self.window.push(&mut self.table, group, cost);
         self.window.load.all += cost;
-        self.growth.since += cost;
     }
 
     fn numbers(&self, group: Number) -> Vec<PageNo> {

@@ -19,6 +19,8 @@ const LEAST: f32 = 0.35;
 const SHARE: u64 = 8;
 /// So many pages are taken to be used by one answer at most.
 const USED: usize = 4;
+/// Characters of an answer that are looked at.
+const LONGEST: usize = 2_000;
 /// They fit it at least so well, where the best fits with 1.
 const NEARLY: f32 = 0.7;
 
@@ -53,7 +55,8 @@ pub(crate) fn swap_in(space: &Space) -> Vec<PageNo> {
     let itself = score(&|page| page == topic.page);
     let there = score(&|page| page != topic.page && is_resident(page));
     let least = (there * MARGIN).max(itself * LEAST);
-    let mut room = (space.limit() / SHARE).min(space.limit().saturating_sub(space.window.load.fixed));
+    let stays = space.window.load.fixed + space.staying();
+    let mut room = (space.limit() / SHARE).min(space.limit().saturating_sub(stays));
     let clear = hits.iter().take_while(|hit| itself > 0.0 && hit.score >= least);
     let mut wanted = Vec::new();
     for hit in clear {
@@ -69,9 +72,17 @@ pub(crate) fn swap_in(space: &Space) -> Vec<PageNo> {
     wanted
 }
 
+/// Whether a page that was read comes in: all that was recalled since the last call keeps within a share of the window.
+pub(crate) fn takes_in(space: &Space, page: PageNo) -> bool {
+    let recalled: u64 = space.recalled.iter().map(|group| space.table.cost(*group)).sum();
+    let cost = number(page).and_then(|page| space.return_cost(page));
+    cost.is_some_and(|cost| recalled + cost <= space.limit() / SHARE)
+}
+
 /// The pages in the window that an answer most likely used: those that share its rarest words.
 pub(crate) fn used_by(space: &Space, text: &str) -> Vec<PageNo> {
-    let hits = search(space, text, RELEVANT);
+    let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(end, _)| end);
+    let hits = search(space, &text[..end], RELEVANT);
     let best = hits.first().map_or(0.0, |hit| hit.score);
     let near = hits.into_iter().take_while(|hit| hit.score >= best * NEARLY);
     let resident = near.filter(|hit| {

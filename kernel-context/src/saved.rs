@@ -150,6 +150,10 @@ fn is_sound(space: &Space) -> bool {
     let strays = groups().all(|(_, page)| page.place() == Place::Window || page.slot == 0);
     let stubs = space.window.stubs.values().all(|stub| stub.is_sound(space.table.pages.len()));
     let topic = space.topic.as_ref().is_none_or(|topic| space.table.record(topic.page).is_some());
+    let counters = space.growth.is_sane()
+        && space.habits.is_sane()
+        && space.calls < u32::MAX / 2
+        && space.table.pages.iter().all(|page| page.used <= space.calls && page.left <= space.calls);
     let sums = space.window.order.total() < HUGE;
     order
         && costs
@@ -158,6 +162,7 @@ fn is_sound(space: &Space) -> bool {
         && strays
         && stubs
         && topic
+        && counters
         && sums
         && count(Place::Window) == in_order
         && count(Place::Head) == distinct(&space.window.head)

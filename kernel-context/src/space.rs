@@ -29,6 +29,8 @@ const SPREAD: f64 = 96.0;
 const MARGIN: f64 = 0.003;
 /// And with no higher floor than this.
 const FULLEST: f64 = 0.97;
+/// No figure grows larger.
+const HUGE: u64 = 1 << 48;
 /// The estimate is kept in sixteenths of a token.
 const RATE_UNIT: u64 = 16;
 
@@ -66,8 +68,6 @@ pub(crate) struct Topic {
 /// How fast the window grows, in tokens that are not calibrated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Growth {
-    /// Since the last render.
-    pub(crate) since: u64,
     /// A call, in sixteenths of a token.
     pub(crate) rate: u64,
     /// Parts of the window that calls were shown, in thousandths, and how many calls.
@@ -76,13 +76,13 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
-    fn close(&mut self, load: u64, window: u64) {
+    fn close(&mut self, grown: u64, load: u64, window: u64) {
         self.filled += load.saturating_mul(1000) / window.max(1);
         self.calls += 1;
         if self.calls >= 2 * MEMORY {
             (self.filled, self.calls) = (self.filled / 2, self.calls / 2);
         }
-        let seen = std::mem::take(&mut self.since).saturating_mul(RATE_UNIT);
+        let seen = grown.saturating_mul(RATE_UNIT);
         self.rate =
             if self.rate == 0 { seen } else { self.rate - (self.rate >> RATE_SHIFT) + (seen >> RATE_SHIFT) };
     }
@@ -96,6 +96,11 @@ impl Growth {
     /// The part of the window that calls were shown on average, lately; nothing before the first.
     pub(crate) fn mean_use(&self) -> f64 {
         self.filled as f64 / 1000.0 / self.calls.max(1) as f64
+    }
+
+    /// Whether saved figures can be ours.
+    pub(crate) const fn is_sane(&self) -> bool {
+        self.calls < 2 * MEMORY && self.filled < HUGE && self.rate < HUGE
     }
 
     /// Tokens a call adds, at least 1.
@@ -151,6 +156,14 @@ impl Pager for Space {
 
     fn plan(&self, now: Timestamp) -> Result<Plan, PagerError> {
         victims::plan(self, now)
+    }
+
+    fn make_room(&self, now: Timestamp) -> Result<Plan, PagerError> {
+        victims::make_room(self, now)
+    }
+
+    fn takes_in(&self, page: PageNo) -> bool {
+        relevance::takes_in(self, page)
     }
 
     fn used_by(&self, text: &str) -> Vec<PageNo> {
@@ -262,10 +275,12 @@ impl Space {
     }
 
     fn measure_all(&mut self, pages: &[(Number, Page)]) {
-        for (number, page) in pages.iter().filter(|(number, page)| page.group == *number) {
-            self.measure(*number);
-            if let Some(at) = self.group(page.group).slot.checked_sub(1) {
-                self.window.set_cost(at, self.table.cost(*number));
+        // A group's first page may be freed while others of it are not.
+        let groups: BTreeSet<Number> = pages.iter().map(|(_, page)| page.group).collect();
+        for group in groups {
+            self.measure(group);
+            if let Some(at) = self.group(group).slot.checked_sub(1) {
+                self.window.set_cost(at, self.table.cost(group));
             }
         }
         let stubs: Vec<(u32, u32)> = self.stub_places().collect();
@@ -445,6 +460,9 @@ impl Space {
     /// was shown before is.
     fn rendered(&mut self, trace: Trace, at: Timestamp) {
         let entries = trace.entries.min(crate::table::number_of(self.window.order.len()));
+        // What came and left again in between did not grow the window.
+        let before = self.window.shown.map_or(0, |shown| shown.entries);
+        let grown_from = self.window.order.prefix(before as usize);
         let same = self.chain_to(entries) == trace.chain;
         let known = if same { entries } else { self.window.kept() };
         let shown = Shown { entries: known, at_ms: at.0 };
@@ -452,11 +470,12 @@ impl Space {
         self.window.shown = Some(shown);
         (self.window.cut, self.window.head_cut) = (None, self.window.head_cut && !same);
         self.calls = self.calls.saturating_add(1);
-        self.growth.close(self.window.load.all, self.limit());
+        self.growth.close(self.window.order.total() - grown_from, self.window.load.all, self.limit());
         let (seen, unseen): (Vec<Number>, Vec<Number>) =
             self.fresh.iter().partition(|group| self.was_shown(**group, entries, trace.last));
         for group in seen {
             self.unfix(group, Flags::FRESH);
+            self.habits.entered();
         }
         self.fresh = unseen;
         let (seen, unseen): (Vec<Number>, Vec<Number>) =

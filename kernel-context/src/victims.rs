@@ -33,11 +33,19 @@ pub(crate) fn plan(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
     let mut next = space.clone();
     next.recall(&wanted)?;
     let mut plan = make_room(&next, now)?;
+    let leaves = |page: &PageNo| {
+        let out = |change: &Change| matches!(change, Change::Compact { evict, .. } if evict.contains(page));
+        plan.changes.iter().any(out)
+    };
+    if wanted.iter().any(leaves) {
+        return make_room(space, now);
+    }
     plan.changes.insert(0, Change::Recall(wanted));
     Ok(plan)
 }
 
-fn make_room(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
+/// What must leaves, and nothing comes in.
+pub(crate) fn make_room(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
     let load = space.window.load.all;
     let cold = is_cold(space, now);
     if load <= high(space) && !(cold && is_generational(space)) {

@@ -127,8 +127,16 @@ impl Window {
             && marks.warm.is_sorted_by(|a, b| a.entries < b.entries)
             && within(marks.chained)
             && marks.shown.is_none_or(|shown| within(shown.entries));
-        let listed = order.iter().filter(|entry| matches!(entry.what(), What::Stub(_))).count();
-        (sane && fits && listed == stubs.len()).then(|| Self {
+        let mut listed: Vec<u32> = order
+            .iter()
+            .filter_map(|entry| match entry.what() {
+                What::Stub(stub) => Some(stub),
+                _ => None,
+            })
+            .collect();
+        listed.sort_unstable();
+        let each = listed.iter().eq(stubs.keys()) && stubs.keys().all(|stub| *stub < STUB - 1);
+        (sane && fits && each).then(|| Self {
             head: Arc::new(head),
             order: order.into_iter().collect(),
             holes,

@@ -155,17 +155,22 @@ impl Core {
         let used: Vec<_> = drafts.iter().map(|draft| draft.body).collect();
         let numbers = self.apply(process, Change::Allocate(drafts))?;
         process.image.attachments.retain(|hash| !used.contains(hash));
-        self.make_room(process)?;
+        self.make_room(process);
         Ok(Answer::Pages(numbers))
     }
 
-    /// What is read is used; a swapped page comes back by itself where there is room for it beside what must stay.
+    /// What is read is used; a swapped page comes back by itself, as far as the pager takes it in.
     fn page_read(&mut self, process: &mut Process, page: PageNo) -> Result<Answer, Paged> {
         let content = self.with_pager(process, |pager, swap, _| pager.read(page, swap))?;
-        let used = if content.resident { Change::Touch(vec![page]) } else { Change::Recall(vec![page]) };
+        let comes = !content.resident && self.with_pager(process, |pager, _, _| Ok(pager.takes_in(page)))?;
+        let used = match (content.resident, comes) {
+            (true, _) => Change::Touch(vec![page]),
+            (false, true) => Change::Recall(vec![page]),
+            (false, false) => return Ok(Answer::Page(content)),
+        };
         match self.apply(process, used) {
             Ok(_) if content.resident => {}
-            Ok(_) => self.make_room(process)?,
+            Ok(_) => self.make_room(process),
             // A note that another superseded, or a window full of what must stay: it can be read all the same.
             Err(PagerError::Invalid(_) | PagerError::TooLarge { .. } | PagerError::AllPinned { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -186,7 +191,7 @@ impl Core {
         })?;
         if !hits.is_empty() {
             self.apply(process, Change::Recall(hits.iter().map(|hit| hit.page).collect()))?;
-            self.make_room(process)?;
+            self.make_room(process);
         }
         Ok(Answer::Recalled(hits))
     }
@@ -204,16 +209,19 @@ impl Core {
         })
     }
 
-    /// Evicts what the pager plans. A plan that fails says so at the next render, where it matters.
-    fn make_room(&mut self, process: &mut Process) -> Result<(), PagerError> {
+    /// Evicts what the pager plans, after a change that was made: what fails says so at the next render, where it matters.
+    fn make_room(&mut self, process: &mut Process) {
         let now = self.now();
-        self.with_pager(process, |pager, swap, changes| {
-            for change in pager.plan(now).unwrap_or_default().changes {
+        let made = self.with_pager(process, |pager, swap, changes| {
+            for change in pager.make_room(now)?.changes {
                 pager.apply(&change, swap)?;
                 changes.push(change);
             }
             Ok(())
-        })
+        });
+        if let Err(error) = made {
+            tracing::debug!(%error, pid = %process.pid, "no room was made yet");
+        }
     }
 
     /// Runs `work` on the process's pager, which is made when it is first needed.
@@ -226,14 +234,17 @@ impl Core {
             process.pager = Some(self.parts.pagers.make(&self.parts.pager_config(&process.spec))?);
         }
         let pager = process.pager.as_deref_mut().expect("just made");
+        let (before, known) = (pager.fork(), process.changes.len());
         let swap = View { staged: &process.staged, bodies: &self.bodies };
         let changes = &mut process.changes;
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(pager, &swap, changes))).unwrap_or_else(
-            |panic| {
-                let text = crate::device::panic_text(panic.as_ref());
-                Err(PagerError::Corrupt(format!("the pager panicked: {text}")))
-            },
-        )
+        let work = std::panic::AssertUnwindSafe(|| work(pager, &swap, changes));
+        std::panic::catch_unwind(work).unwrap_or_else(|panic| {
+            // What it did halfway is not in the journal.
+            process.pager = Some(before);
+            process.changes.truncate(known);
+            let text = crate::device::panic_text(panic.as_ref());
+            Err(PagerError::Corrupt(format!("the pager panicked: {text}")))
+        })
     }
 
     /// A process as `ps` shows it, running or ended.
@@ -298,8 +309,9 @@ fn by_number(pager: &dyn Pager, pages: &[PageNo], budget: Tokens) -> Result<Vec<
             .binary_search_by_key(page, |status| status.page)
             .map_err(|_| PagerError::NotFound(*page))?;
         let status = &table[index];
-        if status.tokens > left {
-            break;
+        // The first comes whatever it takes: who asks for a page by its number gets it.
+        if status.tokens > left && !hits.is_empty() {
+            continue;
         }
         left = left.saturating_sub(status.tokens);
         hits.push(Recalled { page: *page, tokens: status.tokens, score: 0, was_resident: status.resident });

@@ -98,12 +98,12 @@ impl<N: Clone + Eq + Hash + ToString> Process<N> {
                 return Err(ProcessError::Empty(page.id.to_string()));
             }
         }
-        let (before, said) = (self.pager.fork(), self.said);
+        let (before, said, kept) = (self.pager.fork(), self.said, self.names.len());
         for page in pages {
             if let Err(error) = self.append_one(page) {
                 self.pager = before;
                 self.said = said;
-                for page in self.names.drain(self.numbers.len()..) {
+                for page in self.names.drain(kept..) {
                     self.numbers.remove(&page);
                 }
                 return Err(error.into());
@@ -116,8 +116,8 @@ impl<N: Clone + Eq + Hash + ToString> Process<N> {
         let text = if page.text.is_empty() { page.id.to_string() } else { page.text.clone() };
         let kind = match page.kind {
             Kind::System => PageKind::System,
-            Kind::Assistant => PageKind::Assistant,
-            Kind::User | Kind::Tool => PageKind::User,
+            Kind::User => PageKind::User,
+            Kind::Assistant | Kind::Tool => PageKind::Assistant,
         };
         let draft = PageDraft {
             importance: page.importance,

@@ -129,6 +129,19 @@ fn an_error_changes_nothing_and_the_stream_goes_on() {
 }
 
 #[test]
+fn what_was_refused_left_no_name_behind() {
+    let answers = answers(&[
+        open(8000),
+        append(&[("ok", "user", 10), ("p1", "user", 7000), ("p2", "user", 7000)]),
+        append(&[("p1", "user", 70)]),
+        append(&[("q", "user", 20), ("ok", "assistant", 30)]),
+        render(1),
+    ]);
+    assert!(answers[1]["error"].is_string() && answers[2] == json!({}) && answers[3] == json!({}));
+    assert_eq!(answers[4]["segments"], json!([["sys", 1500], ["p1", 70], ["q", 20], ["ok", 30]]));
+}
+
+#[test]
 fn ids_change_with_the_bytes_and_new_pages_are_shown() {
     let mut lines = vec![open(8000)];
     for call in 0..120_u64 {
