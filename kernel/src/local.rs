@@ -309,8 +309,7 @@ fn by_number(pager: &dyn Pager, pages: &[PageNo], budget: Tokens) -> Result<Vec<
             .binary_search_by_key(page, |status| status.page)
             .map_err(|_| PagerError::NotFound(*page))?;
         let status = &table[index];
-        // The first comes whatever it takes: who asks for a page by its number gets it.
-        if status.tokens > left && !hits.is_empty() {
+        if status.tokens > left {
             continue;
         }
         left = left.saturating_sub(status.tokens);

@@ -25,6 +25,8 @@ const IMPORT_TOOL: &str = "import_dir";
 pub(crate) const RECALL_TOOL: &str = "recall";
 /// What one recall of a model brings back at most.
 const RECALL_TOKENS: u64 = 1000;
+/// The same for pages that it names: it knows which it wants.
+const PAGES_TOKENS: u64 = 4000;
 
 /// Makes `react` programs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -395,11 +397,11 @@ fn action(acting: &Acting) -> Call {
             pages: Vec<PageNo>,
         }
         let wanted = acting.args.read::<Wanted>().unwrap_or_default();
-        let what = match wanted.pages.is_empty() {
-            true => RecallQuery::Query(wanted.query),
-            false => RecallQuery::Pages(wanted.pages),
+        let (what, budget) = match wanted.pages.is_empty() {
+            true => (RecallQuery::Query(wanted.query), RECALL_TOKENS),
+            false => (RecallQuery::Pages(wanted.pages), PAGES_TOKENS),
         };
-        return Call::Recall(RecallArgs { what, budget: Tokens(RECALL_TOKENS) });
+        return Call::Recall(RecallArgs { what, budget: Tokens(budget) });
     }
     Call::ToolCall(ToolCallArgs { tool: acting.name.clone(), args: acting.args.clone(), timeout: None })
 }
