@@ -8,6 +8,8 @@ use kernel_types::{CacheModel, PageKind, PageNo, Timestamp, Tokens};
 
 /// Bodies are shared: the page table is what is measured.
 const BODIES: usize = 64;
+/// Pages of the large space. Builds with debug assertions look at all of it after every change: they only try it out.
+const LARGE: u64 = if cfg!(debug_assertions) { 3_000 } else { 1_000_000 };
 /// Operations of one round.
 const ROUND: u64 = 6;
 
@@ -61,7 +63,7 @@ impl Space {
 fn mix(c: &mut Criterion) {
     let mut group = c.benchmark_group("context/mix");
     group.throughput(Throughput::Elements(ROUND));
-    for pages in [1_000, 1_000_000] {
+    for pages in [1_000, LARGE] {
         let mut space = Space::filled(pages);
         group.bench_function(BenchmarkId::new("pages", pages), |b| b.iter(|| space.round()));
     }
@@ -71,7 +73,7 @@ fn mix(c: &mut Criterion) {
 /// A page fault: a swapped page is read, comes back at the tail, and another leaves.
 fn fault(c: &mut Criterion) {
     let mut group = c.benchmark_group("context/fault");
-    for pages in [1_000, 100_000] {
+    for pages in [1_000, LARGE / 10 + 1] {
         let mut space = Space::filled(pages);
         let mut out = space.any();
         space.apply(&Change::Evict(vec![out]));
