@@ -103,6 +103,6 @@ pub(crate) async fn setup(global: &Global, choice: EmbeddingChoice, ui: &Ui) -> 
 /// Makes a model the one that runs use.
 fn choose(choice: EmbeddingChoice, data: &Path) -> Result<(), Failure> {
     let file = choice_file(data);
-    fs::write(&file, name(choice))
+    fs::write(&file, name(choice) + "\n")
         .map_err(|error| Failure::new(Exit::Io, format!("cannot write {}: {error}", file.display())))
 }

@@ -1,4 +1,4 @@
-//! What embedding models add to recall: `cargo run --release -p benches --features embed-minilm --example recall -- FOLDER..`
+//! What embedding models add to recall: `cargo run --release -p benches --features embed-minilm --example recall_by_model -- FOLDER..`
 //!
 //! Prints, for each text of `kernel-context/tests/recall` and for all questions, the share of the evidence that a search
 //! brings back within the question's budget: by words alone, then by words and the vectors of the model in each folder.
