@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kernel_context::{CacheMiss, Change, SentPrompt, cache_miss};
+use kernel_context::{CacheMiss, Change, SentPrompt, cache_miss, expected_cache};
 use kernel_llm::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
 use kernel_sched::{Charge, Demand, Entry, Micros};
 use kernel_security::{ExecRequest, ExecStatus, Sandbox};
@@ -146,11 +146,18 @@ impl Core {
     }
 
     fn start_infer(&mut self, process: &mut Process, cpu: usize, waited: Micros) -> bool {
+        let (now, parts) = (self.now(), Arc::clone(&self.parts));
         let found =
             process.running.iter_mut().find(|(_, running)| running.cpu == Some(cpu) && !running.granted);
         let Some((seq, running)) = found else { return false };
         let seq = *seq;
-        let Some(ready) = process.prompts.get(&seq) else { return false };
+        let Some(ready) = process.prompts.get_mut(&seq) else { return false };
+        // It may have waited for the slot: what the cache has is a matter of when the provider gets the request.
+        ready.sent.at = now;
+        if let Some(served) = parts.models.get(&ready.view.model) {
+            let before = process.answered.as_ref();
+            ready.expected = expected_cache(before, &ready.sent, ready.stable, &served.info.cache);
+        }
         running.granted = true;
         running.waited_ms = waited.0 / 1000;
         process.image.waited_ms += running.waited_ms;
@@ -166,7 +173,6 @@ impl Core {
             temperature: args.temperature,
         };
         let attempt = pending.attempt;
-        let parts = Arc::clone(&self.parts);
         let timeout = parts.limits.infer;
         let work = async move {
             let sink = CountingSink { inner: Arc::clone(&parts.sink), streamed };
@@ -230,7 +236,8 @@ impl Core {
         };
         if let (Ok(inference), Some(ready)) = (&result, process.prompts.get(&seq)) {
             let reported = inference.usage.input.saturating_sub(ready.tool_tokens);
-            self.learn(process, inference, reported, ready.raw_tokens, ready.trace);
+            let shown = Change::Rendered { trace: ready.trace, at: ready.sent.at };
+            self.learn(process, inference, reported, ready.raw_tokens, shown);
             self.compare_cache(process, seq, &inference.usage);
         }
         self.charge_infer(process, index, usage, result.map(Answer::Inference));
@@ -259,9 +266,9 @@ impl Core {
         inference: &Inference,
         reported: Tokens,
         raw: Tokens,
-        trace: kernel_context::Trace,
+        shown: Change,
     ) {
-        let mut changes = vec![Change::Rendered { trace, at: self.now() }];
+        let mut changes = vec![shown];
         let said = said(inference);
         let used = self.with_pager(process, |pager, _, _| Ok(pager.used_by(&said))).unwrap_or_default();
         if !used.is_empty() {

@@ -418,6 +418,7 @@ impl Core {
             raw_tokens: rendered.raw_tokens,
             tool_tokens,
             trace: rendered.trace,
+            stable: rendered.stable,
             max_output,
             sent,
             expected,

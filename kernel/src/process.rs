@@ -41,6 +41,8 @@ pub(crate) struct Ready {
     /// Of the view's tokens, those of the tools' schemas, which no pager counts.
     pub(crate) tool_tokens: Tokens,
     pub(crate) trace: kernel_context::Trace,
+    /// What the pager says is unchanged since the prompt before.
+    pub(crate) stable: Tokens,
     pub(crate) max_output: Tokens,
     pub(crate) sent: SentPrompt,
     pub(crate) expected: ExpectedCache,
