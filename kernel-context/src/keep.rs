@@ -21,7 +21,9 @@ const MARGIN_MS: u64 = 30_000;
 /// Or this part of the time to live.
 const MARGIN_PART: u64 = 10;
 /// Tokens that are written for each that a call adds: compactions write some again.
-const REWRITTEN: f64 = 1.25;
+const REWRITTEN: f64 = 1.5;
+/// Keeping for longer has to cost less than this part of not doing so: what is written at its price is certain, the gain is not.
+const CLEARLY: f64 = 0.9;
 /// A conversation is expected to last as long as it did, and so many calls more.
 const FEW_CALLS: f64 = 8.0;
 
@@ -145,7 +147,8 @@ impl Stake {
 /// How long the provider is to keep what the next request writes, nothing being warm now: the cheaper by what a call is
 /// expected to cost. Prefixes are written at the beginning, and again once they are forgotten; what calls add is written once.
 pub(crate) fn retention(space: &Space) -> Retention {
-    let kept = space.window.load.all;
+    // Instructions are often other agents' as well, who keep them warm.
+    let kept = space.window.load.all.saturating_sub(space.head_cost());
     let survival = |ms: u64| space.gaps.survival(ms);
     let price = |retention| {
         let cache = space.config.cache.kept(retention);
@@ -155,6 +158,114 @@ pub(crate) fn retention(space: &Space) -> Retention {
         let added = REWRITTEN * space.growth.per_call() as f64 * f64::from(cache.write);
         pings + (forgotten + ends) * stake.forgetting() + added
     };
-    let long = space.config.cache.long.is_some() && price(Retention::Long) < price(Retention::Short);
+    let long = space.config.cache.long.is_some() && price(Retention::Long) < CLEARLY * price(Retention::Short);
     if long { Retention::Long } else { Retention::Short }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel_types::Catalogue;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::gaps::Gaps;
+
+    fn stake(provider: &str, kept: u64) -> Stake {
+        let cache = *Catalogue::built_in().cache(provider).expect("ships");
+        Stake { cache, kept, sent: kept }
+    }
+
+    /// What a wait of that length costs with at most so many pings.
+    fn cost(stake: &Stake, gap: u64, pings: u32) -> f64 {
+        let (mut warm, mut price) = (0, 0.0);
+        for _ in 0..pings {
+            if warm + stake.interval() >= gap {
+                break;
+            }
+            warm += stake.interval();
+            price += stake.ping();
+        }
+        if gap < warm + stake.ttl() { price } else { price + stake.forgetting() }
+    }
+
+    fn mean(gaps: &[u64], cost: impl Fn(u64) -> f64) -> f64 {
+        gaps.iter().map(|gap| cost(*gap)).sum::<f64>() / gaps.len() as f64
+    }
+
+    /// How many pings an endless wait would see.
+    fn patience(stake: &Stake, survival: &Survival<'_>) -> u32 {
+        let warm = |sent: u32| u64::from(sent) * stake.interval();
+        (0..).find(|sent| !stake.pays(survival, warm(*sent), *sent)).expect("pings are bounded")
+    }
+
+    /// Gaps of an agent: short ones, and longer ones of one of several kinds.
+    fn sample(random: &mut StdRng) -> Vec<u64> {
+        let (share, from) = (random.random_range(0.0..0.6), random.random_range(100_000..900_000u64));
+        let width = random.random_range(1..3_000_000u64);
+        let gap = |_| match random.random_bool(share) {
+            true => from + random.random_range(0..width),
+            false => random.random_range(1_000..60_000),
+        };
+        (0..200).map(gap).collect()
+    }
+
+    #[test]
+    fn no_number_of_pings_is_cheaper_than_the_one_that_is_chosen() {
+        let mut some = 0;
+        for seed in 0..300 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let gaps = sample(&mut random);
+            let provider = ["anthropic-5m", "openai-gpt5", "openai-gpt5.6"][random.random_range(0..3)];
+            let stake = stake(provider, random.random_range(2_000..100_000));
+            let survival = |ms: u64| gaps.iter().filter(|gap| **gap > ms).count() as f64 / gaps.len() as f64;
+            let chosen = patience(&stake, &survival);
+            let costs = |pings: u32| mean(&gaps, |gap| cost(&stake, gap, pings));
+            let best = (0..=stake.most()).map(costs).fold(f64::INFINITY, f64::min);
+            assert!(costs(chosen) <= best * 1.000_001, "seed {seed}: {chosen} pings, {best}");
+            some += u32::from((1..stake.most()).contains(&chosen));
+        }
+        assert!(some > 30, "few of the samples make a difference: {some}");
+    }
+
+    #[test]
+    fn what_was_learned_is_nearly_as_good_as_what_is_so() {
+        let (mut learned, mut best, mut never) = (0.0, 0.0, 0.0);
+        for seed in 0..100 {
+            let gaps = sample(&mut StdRng::seed_from_u64(seed));
+            let stake = stake("anthropic-5m", 20_000);
+            let (mut known, mut at) = (Gaps::default(), 1);
+            for gap in &gaps {
+                at += gap;
+                known.request(at);
+            }
+            let chosen = patience(&stake, &|ms| known.survival(ms));
+            let costs = |pings: u32| mean(&gaps, |gap| cost(&stake, gap, pings));
+            learned += costs(chosen);
+            best += (0..=stake.most()).map(costs).fold(f64::INFINITY, f64::min);
+            never += costs(0);
+        }
+        assert!(learned < best * 1.05 && best < never * 0.8, "{learned:.0} {best:.0} {never:.0}");
+    }
+
+    #[test]
+    fn an_endless_wait_costs_at_most_twice_what_forgetting_does() {
+        let stake = stake("anthropic-5m", 50_000);
+        assert_eq!(stake.most(), 11);
+        // Always about to return.
+        let pings = patience(&stake, &|ms| (-(ms as f64) / 300_000.0).exp());
+        assert_eq!(pings, 11);
+        assert!(cost(&stake, u64::MAX, pings) <= 2.01 * stake.forgetting());
+    }
+
+    #[test]
+    fn nothing_is_pinged_that_nobody_comes_back_to_or_that_costs_nothing() {
+        let for_ever = |_| 1.0;
+        let soon = |ms: u64| if ms < 400_000 { 1.0 } else { 0.0 };
+        assert_eq!(patience(&stake("anthropic-5m", 20_000), &for_ever), 0);
+        assert_eq!(patience(&stake("anthropic-5m", 20_000), &soon), 1);
+        assert_eq!(patience(&stake("anthropic-5m", 1_000), &soon), 0, "too short to be cached");
+        assert_eq!(patience(&stake("llamacpp", 20_000), &|ms| if ms < 90_000_000 { 1.0 } else { 0.0 }), 0);
+        assert_eq!(patience(&Stake { cache: CacheModel::default(), kept: 9_000, sent: 9_000 }, &soon), 0);
+    }
 }

@@ -76,6 +76,8 @@ impl Core {
             }
         }
         self.serve_waiting(process);
+        self.start_ping(process);
+        self.expect_ping(process);
     }
 
     fn start_tool(&mut self, process: &Process, index: usize) {
@@ -84,9 +86,7 @@ impl Core {
         let Call::ToolCall(args) = &pending.call else { return };
         let key = CallKey { pid: process.pid, step: process.image.step, seq: open.seq };
         let parts = Arc::clone(&self.parts);
-        let own = parts.registry.spec(&args.tool).map_or(Duration::MAX, |spec| spec.timeout.into());
-        let asked = args.timeout.map_or(Duration::MAX, Duration::from);
-        let timeout = own.min(asked).min(parts.limits.tool);
+        let timeout = parts.tool_timeout(args);
         let request = ToolCallRequest { key, tool: args.tool.clone(), args: args.args.clone() };
         let host = Arc::new(AgentHost {
             key,
@@ -118,6 +118,7 @@ impl Core {
         if let Err(error) = scheduler.request(process.pid, demand, now) {
             tracing::error!(%error, "scheduler refused a request");
         }
+        self.make_way(cpu);
         Some(cpu)
     }
 
@@ -185,6 +186,9 @@ impl Core {
 
     /// Takes the end of a device call. One that was cancelled meanwhile has its outcome already.
     pub(crate) fn device_done(&mut self, key: CallKey, attempt: u32, end: End) {
+        if key.seq.is_ping() {
+            return self.ping_done(key, end);
+        }
         self.with(key.pid, |core, process| {
             let Some(index) = process.pending_index(key.step, key.seq) else { return };
             let fits =
@@ -250,6 +254,7 @@ impl Core {
         let miss = cache_miss(&ready.sent, &expected, usage.cached);
         let reported = if usage.estimated { Tokens::ZERO } else { usage.input };
         process.answered = Some(SentPrompt { reported, answer: usage.output, ..ready.sent.clone() });
+        process.kept = self.keep(process, seq);
         let Some(miss) = miss.filter(|_| !usage.estimated) else { return };
         let (segment, page) = match miss {
             CacheMiss::Changed { segment, page } => (Some(segment as u64), page),
@@ -369,6 +374,7 @@ impl Core {
     /// Stops all tasks of a process without recording anything.
     pub(crate) fn abort_all(&mut self, process: &mut Process) {
         let pid = process.pid;
+        self.drop_ping(process);
         for (_, running) in process.running.drain() {
             if let Some(abort) = running.abort {
                 abort.abort();
@@ -435,9 +441,14 @@ impl Core {
         self.settle(process);
     }
 
+    /// A device call's future is polled for the first time. Pings hold no run up and are not counted.
+    pub(crate) fn device_started(&mut self, key: CallKey) {
+        self.in_flight.devices += usize::from(!key.seq.is_ping());
+    }
+
     /// A device call's future has ended or was dropped.
     pub(crate) fn device_returned(&mut self, key: CallKey, attempt: u32) {
-        if !self.left_behind.remove(&(key, attempt)) {
+        if !key.seq.is_ping() && !self.left_behind.remove(&(key, attempt)) {
             self.in_flight.devices -= 1;
         }
     }
@@ -457,7 +468,7 @@ impl Core {
 }
 
 /// Runs a device's future with a deadline and catches its panic.
-fn guarded(work: impl Future<Output = End> + Send + 'static, timeout: Duration) -> BoxFuture<'static, End> {
+pub(crate) fn guarded(work: impl Future<Output = End> + Send + 'static, timeout: Duration) -> BoxFuture<'static, End> {
     let caught = std::panic::AssertUnwindSafe(work).catch_unwind();
     async move {
         match tokio::time::timeout(timeout, caught).await {
@@ -494,7 +505,7 @@ fn partial_usage(process: &Process, seq: Seq) -> TokenUsage {
 }
 
 /// The provider did no work for a call that failed like this, and charges none.
-const fn not_served(kind: CpuErrorKind) -> bool {
+pub(crate) const fn not_served(kind: CpuErrorKind) -> bool {
     matches!(
         kind,
         CpuErrorKind::Unreachable
@@ -507,7 +518,7 @@ const fn not_served(kind: CpuErrorKind) -> bool {
     )
 }
 
-fn broken(end: End) -> SysError {
+pub(crate) fn broken(end: End) -> SysError {
     match end {
         End::Deadline(after) => SysError::new(ErrorKind::Deadline, format!("no answer within {after}")),
         End::Stuck(after) => SysError::new(
@@ -532,7 +543,7 @@ pub(crate) fn tool_error(error: &ToolError) -> SysError {
     SysError::new(kind, error.to_string()).with_retry(error.retry()).with_blame(error.blame())
 }
 
-fn cpu_error(error: &CpuError) -> SysError {
+pub(crate) fn cpu_error(error: &CpuError) -> SysError {
     let kind = match error.kind() {
         CpuErrorKind::Unreachable | CpuErrorKind::Overloaded | CpuErrorKind::Auth | CpuErrorKind::Setup => {
             ErrorKind::Unavailable

@@ -87,6 +87,7 @@ impl Core {
             if !process.runnable() {
                 return None;
             }
+            core.end_ping(process, "the process goes on");
             let spent = process.left().steps == Some(0);
             if let Some(signal) = process.image.signal.filter(|_| spent) {
                 // No step is left to ask the program in.
@@ -135,6 +136,7 @@ impl Core {
             process.image.step = process.image.step.next();
             process.image.usage.steps += 1;
             process.image.open.clear();
+            process.image.pings = 0;
             process.results.clear();
             core.steps += 1;
             match stepped {
@@ -352,7 +354,7 @@ impl Core {
             Err(PagerError::Fault(missing)) => return Err(Fault::Bodies(missing)),
             Err(error) => return Ok(Prepared::invalid(&call, crate::local::pager_error(&error))),
         };
-        let ceiling = served.info.pricing.map(|pricing| pricing.ceiling(ready.view.tokens, ready.max_output));
+        let ceiling = ceiling(&ready.view, ready.max_output, &served.info);
         if process.image.budget.cost.is_some() && ceiling.is_none() {
             let missing = format!("price of {name} (unknown, and there is a limit of cost)");
             return Ok(Prepared::refused(&call, Decision::Deny { missing }));
@@ -403,13 +405,14 @@ impl Core {
         }
         let sent = SentPrompt::new(&rendered, lead(&model.name, &tools), tool_tokens, now);
         let expected = expected_cache(process.answered.as_ref(), &sent, rendered.stable, &model.cache);
-        let prompt = Prompt { messages: rendered.messages, tools };
+        let prompt = Prompt { messages: rendered.messages, tools, retention: rendered.retention };
         let view = PageView {
             prompt: prompt.hash(),
             tokens,
             expected_cached: expected.tokens,
             unchanged: expected.unchanged as u64,
             model: model.name.clone(),
+            retention: rendered.retention,
             resident: rendered.resident,
         };
         Ok(Ready {
@@ -478,6 +481,11 @@ fn lead(model: &str, tools: &[ToolSpec]) -> u64 {
     }
     let [a, b, c, d, e, f, g, h, ..] = frame.finish().0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The most that an inference can cost; `None` if nobody knows its price.
+pub(crate) fn ceiling(view: &PageView, output: Tokens, model: &kernel_types::ModelInfo) -> Option<kernel_types::MicroUsd> {
+    Some(model.pricing?.ceiling(view.tokens, output, view.retention))
 }
 
 /// Money and tokens that an inference used.

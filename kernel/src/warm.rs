@@ -1,0 +1,413 @@
+//! Keep-warm pings: the prompt that was answered last, sent again for one token while its process waits, so that the
+//! provider does not forget its prefix.
+//!
+//! Whether and when is the pager's to say. A ping is an `infer` like any other: decided by the gate, held against the budget,
+//! recorded before it is sent, charged after; but no program asked for it, so it is no call of its step, is never sent again
+//! after a crash, holds no run up, and gives way: to the process's next step, and to whoever wants the slot.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kernel_context::{Change, Returns, SentPrompt, expected_cache};
+use kernel_llm::{InferRequest, NoDeltas};
+use kernel_types::{
+    Answer, Call, CallKey, CallResult, Decision, ErrorKind, Event, InferArgs, MicroUsd, ModelInfo, PageView,
+    Prompt, Recovery, Reservation, Seq, SyscallNo, SysError, Timestamp, TokenUsage, Tokens,
+};
+use tokio::task::AbortHandle;
+
+use crate::core::Core;
+use crate::device::{End, Start, broken, cpu_error, guarded, not_served};
+use crate::gate::refusal;
+use crate::image::{OpenCall, OpenPing};
+use crate::prepare::{ceiling, charge};
+use crate::process::Process;
+
+/// What a ping asks for.
+const OUTPUT: Tokens = Tokens(1);
+/// A ping that has no answer after this is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Where no slot is free, one is looked for again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What a process sent last: what a ping sends.
+pub(crate) struct Kept {
+    prompt: Arc<Prompt>,
+    view: PageView,
+    args: InferArgs,
+    cpu: usize,
+    /// It was sent in vain, or refused: not again before the next call.
+    vain: bool,
+}
+
+/// A ping that was sent.
+pub(crate) struct Pinging {
+    key: CallKey,
+    pub(crate) abort: Option<AbortHandle>,
+    started: Instant,
+    at: Timestamp,
+    cpu: usize,
+}
+
+impl Process {
+    /// Whether this ping is under way.
+    pub(crate) fn is_pinging(&self, key: CallKey) -> bool {
+        self.pinging.as_ref().is_some_and(|pinging| pinging.key == key)
+    }
+
+    /// It waits for calls that are no inference.
+    fn waits(&self) -> bool {
+        let waiting = |open: &OpenCall| open.outcome.is_none() && open.pending.is_some();
+        self.preparing.is_none()
+            && !self.stepping
+            && self.image.exited.is_none()
+            && self.image.suspended.is_none()
+            && self.image.signal.is_none()
+            && self.image.open.iter().any(waiting)
+            && !self.image.open.iter().any(|open| waiting(open) && open.no == SyscallNo::Infer)
+    }
+}
+
+impl Core {
+    /// What a ping would send from now on, after an inference was answered. Nothing where none can pay.
+    pub(crate) fn keep(&self, process: &Process, seq: Seq) -> Option<Kept> {
+        let ready = process.prompts.get(&seq)?;
+        let served = self.parts.models.get(&ready.view.model)?;
+        let cache = served.info.cache;
+        let own = self.parts.model(None, process.spec.model.as_deref()) == Some(&ready.view.model);
+        if !self.parts.keep_warm || !own || cache.ttl_s == 0 || cache.read == 0 {
+            return None;
+        }
+        let open = process.image.open.get(seq.0 as usize)?;
+        let Call::Infer(args) = &open.pending.as_ref()?.call else { return None };
+        let args = InferArgs { max_output: OUTPUT, ..args.clone() };
+        let (prompt, view) = (Arc::clone(&ready.prompt), ready.view.clone());
+        Some(Kept { prompt, view, args, cpu: served.cpu, vain: false })
+    }
+
+    /// Notes when a process that waits is to be pinged, if its pager wants that.
+    pub(crate) fn expect_ping(&mut self, process: &mut Process) {
+        self.forget_ping(process);
+        let idle = process.image.ping.is_none() && process.kept.as_ref().is_some_and(|kept| !kept.vain);
+        if !idle || !process.waits() {
+            return;
+        }
+        if let Some(at) = self.wanted(process) {
+            self.due(process, at);
+        }
+    }
+
+    fn due(&mut self, process: &mut Process, at: Timestamp) {
+        self.forget_ping(process);
+        process.ping_due = Some(at);
+        self.pings.insert((at, process.pid));
+    }
+
+    fn forget_ping(&mut self, process: &mut Process) {
+        if let Some(at) = process.ping_due.take() {
+            self.pings.remove(&(at, process.pid));
+        }
+    }
+
+    /// When the pager wants the next ping.
+    fn wanted(&mut self, process: &mut Process) -> Option<Timestamp> {
+        let (now, returns) = (self.now(), self.returns(process));
+        let wanted = self.with_pager(process, |pager, _, _| Ok(pager.keep_warm(now, returns)));
+        wanted.unwrap_or_default().map(|ping| ping.at)
+    }
+
+    /// What is known of the end of a wait: it is over when the last call has ended.
+    fn returns(&self, process: &Process) -> Returns {
+        let now = self.now();
+        let mut latest = Timestamp(0);
+        let mut certain = true;
+        for open in process.image.open.iter().filter(|open| open.outcome.is_none()) {
+            let Some(pending) = &open.pending else { continue };
+            let end = match &pending.call {
+                Call::ToolCall(args) => Some(now.after(self.parts.tool_timeout(args).into())),
+                _ => pending.deadline,
+            };
+            let Some(end) = end else { return Returns::Unknown };
+            certain &= open.no == SyscallNo::Sleep;
+            latest = latest.max(end);
+        }
+        if certain { Returns::At(latest) } else { Returns::By(latest) }
+    }
+
+    /// When the next ping is due.
+    pub(crate) fn next_ping(&self) -> Option<Timestamp> {
+        self.pings.first().filter(|_| self.pinging && self.fatal.is_none()).map(|(at, _)| *at)
+    }
+
+    /// Pings are sent from now on, or no more; then those under way end.
+    pub(crate) fn set_pinging(&mut self, on: bool) {
+        self.pinging = on;
+        if on {
+            return;
+        }
+        let open = self.processes.values().filter(|process| process.image.ping.is_some());
+        for pid in open.map(|process| process.pid).collect::<Vec<_>>() {
+            self.with(pid, |core, process| {
+                core.end_ping(process, "the kernel was paused");
+                core.settle(process);
+            });
+        }
+    }
+
+    /// Begins the pings that are due.
+    pub(crate) fn fire_pings(&mut self) {
+        let now = self.now();
+        while let Some((at, pid)) = self.pings.first().copied().filter(|_| self.next_ping().is_some()) {
+            if at > now {
+                return;
+            }
+            self.pings.remove(&(at, pid));
+            self.with(pid, |core, process| {
+                process.ping_due = None;
+                core.ping(process, now);
+            });
+        }
+    }
+
+    /// Takes a ping through the gate, as far as its durable intent.
+    fn ping(&mut self, process: &mut Process, now: Timestamp) {
+        if process.image.ping.is_some() || !process.waits() || process.committing {
+            // A commit under way asks anew when it is done.
+            return;
+        }
+        let Some(at) = self.wanted(process) else { return };
+        let Some(kept) = process.kept.as_ref().filter(|kept| !kept.vain) else { return };
+        if at > now {
+            return self.due(process, at);
+        }
+        if self.slots[kept.cpu].free == 0 {
+            return self.due(process, now.after(AGAIN.into()));
+        }
+        let (call, view) = (Call::Infer(kept.args.clone()), kept.view.clone());
+        let (decision, reserved) = self.admit_ping(process, &call, &view);
+        let seq = Seq::ping(process.image.pings);
+        process.image.pings += 1;
+        let refused = (!decision.is_allow()).then(|| refusal(SyscallNo::Infer, &decision));
+        let event = Event::Intent {
+            call,
+            no: SyscallNo::Infer,
+            decision,
+            reserved,
+            recovery: Recovery::Unsafe,
+            view: Some(view),
+            child: None,
+        };
+        self.log(process, Some(seq), &event);
+        match refused {
+            None => {
+                process.reserve(&reserved);
+                process.image.ping = Some(OpenPing { seq, reserved });
+            }
+            Some(error) => {
+                self.give_up(process);
+                self.ping_ended(process, seq, Err(error), MicroUsd::default(), None);
+            }
+        }
+        self.queue_commit(process);
+    }
+
+    /// What the gate and the budget say, and what the ping holds. It is no device call of the program: none is counted.
+    fn admit_ping(&self, process: &Process, call: &Call, view: &PageView) -> (Decision, Reservation) {
+        let decision = self.decide(process, call);
+        let Some(model) = self.model_of(view).filter(|_| decision.is_allow()) else {
+            return (decision, Reservation::default());
+        };
+        let most = ceiling(view, OUTPUT, model);
+        if process.image.budget.cost.is_some() && most.is_none() {
+            let missing = format!("price of {} (unknown, and there is a limit of cost)", model.name);
+            return (Decision::Deny { missing }, Reservation::default());
+        }
+        let tokens = view.tokens.saturating_add(OUTPUT);
+        let reserved = Reservation { calls: 0, tokens, cost: most.unwrap_or_default() };
+        match process.exceeded(&reserved) {
+            Some((limit, left, needed)) => {
+                (Decision::OverQuota { limit, left, needed }, Reservation::default())
+            }
+            None => (Decision::Allow, reserved),
+        }
+    }
+
+    fn model_of(&self, view: &PageView) -> Option<&ModelInfo> {
+        self.parts.models.get(&view.model).map(|served| &served.info)
+    }
+
+    /// Sends the ping whose intent is durable now, if it is still wanted and a slot is free.
+    pub(crate) fn start_ping(&mut self, process: &mut Process) {
+        let Some(ping) = process.image.ping.filter(|_| process.pinging.is_none()) else { return };
+        let Some(kept) = &process.kept else { return };
+        let cpu = kept.cpu;
+        // Who waits for a slot comes first.
+        self.pump_slots();
+        if !process.waits() || !self.pinging || self.slots[cpu].free == 0 {
+            return self.end_ping(process, "no longer needed, or no slot is free");
+        }
+        self.slots[cpu].free -= 1;
+        let key = CallKey { pid: process.pid, step: process.image.step, seq: ping.seq };
+        let request = InferRequest {
+            key,
+            model: kept.view.model.clone(),
+            prompt: Arc::clone(&kept.prompt),
+            max_output: OUTPUT,
+            temperature: kept.args.temperature,
+        };
+        let parts = Arc::clone(&self.parts);
+        let timeout = parts.limits.infer.min(PATIENCE);
+        let work = async move { End::Infer(parts.cpus[cpu].infer(request, &NoDeltas).await) };
+        self.starts.push_back(Start { key, attempt: 1, future: guarded(work, timeout) });
+        let (started, at) = (Instant::now(), self.now());
+        process.pinging = Some(Pinging { key, abort: None, started, at, cpu });
+    }
+
+    /// Takes the answer to a ping. One that was ended meanwhile has its outcome already.
+    pub(crate) fn ping_done(&mut self, key: CallKey, end: End) {
+        self.with(key.pid, |core, process| {
+            if !process.is_pinging(key) {
+                return;
+            }
+            let (usage, result) = match end {
+                End::Infer(Ok(inference)) => (inference.usage, Ok(inference)),
+                End::Infer(Err(error)) if not_served(error.kind()) => {
+                    (TokenUsage::default(), Err(cpu_error(&error)))
+                }
+                End::Infer(Err(error)) => (core.spent(process), Err(cpu_error(&error))),
+                other => (core.spent(process), Err(broken(other))),
+            };
+            let mut expected = None;
+            match &result {
+                Ok(inference) => expected = core.warmed(process, &inference.usage),
+                Err(_) => core.give_up(process),
+            }
+            core.charge_ping(process, usage, result.map(Answer::Inference), expected);
+            core.expect_ping(process);
+            core.settle(process);
+        });
+    }
+
+    /// What was sent last is cached for another while. A provider that had forgotten it, or caches nothing, is not asked again.
+    fn warmed(&mut self, process: &mut Process, usage: &TokenUsage) -> Option<Tokens> {
+        let at = process.pinging.as_ref()?.at;
+        let before = process.answered.as_ref()?;
+        let model = self.model_of(&process.kept.as_ref()?.view)?;
+        let now = SentPrompt { at, ..before.clone() };
+        let stable = now.segments.iter().map(|segment| segment.tokens).sum();
+        let expected = expected_cache(Some(before), &now, stable, &model.cache).tokens;
+        process.answered = Some(now);
+        if usage.cached.0 < expected.0 / 2 && !usage.estimated {
+            self.give_up(process);
+        }
+        let change = Change::Warmed { at };
+        let applied = self.with_pager(process, |pager, swap, log| {
+            pager.apply(&change, swap)?;
+            log.push(change);
+            Ok(())
+        });
+        if let Err(error) = applied {
+            tracing::warn!(%error, "the pager did not take that its window was kept warm");
+        }
+        Some(expected)
+    }
+
+    /// No more pings before the next call.
+    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
+    fn give_up(&self, process: &mut Process) {
+        if let Some(kept) = &mut process.kept {
+            kept.vain = true;
+        }
+    }
+
+    /// Ends a ping: what it used so far is charged.
+    pub(crate) fn end_ping(&mut self, process: &mut Process, why: &str) {
+        self.forget_ping(process);
+        if process.image.ping.is_none() {
+            return;
+        }
+        let usage = self.spent(process);
+        let error = SysError::new(ErrorKind::Cancelled, format!("keep warm: {why}"));
+        self.charge_ping(process, usage, Err(error), None);
+        self.queue_commit(process);
+    }
+
+    /// What a ping without an answer is charged: its prompt, if it was sent.
+    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
+    fn spent(&self, process: &Process) -> TokenUsage {
+        let sent = process.pinging.as_ref().and(process.kept.as_ref());
+        let input = sent.map_or(Tokens::ZERO, |kept| kept.view.tokens);
+        TokenUsage { input, estimated: true, ..TokenUsage::default() }
+    }
+
+    fn charge_ping(
+        &mut self,
+        process: &mut Process,
+        usage: TokenUsage,
+        result: CallResult,
+        expected: Option<Tokens>,
+    ) {
+        let Some(ping) = process.image.ping.take() else { return };
+        process.release(&ping.reserved);
+        let model = process.kept.as_ref().and_then(|kept| self.model_of(&kept.view));
+        let cost = model.map(|model| charge(&usage, model)).unwrap_or_default();
+        let total = &mut process.image.usage;
+        total.input_tokens = total.input_tokens.saturating_add(usage.input);
+        total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);
+        total.output_tokens = total.output_tokens.saturating_add(usage.output);
+        total.cost = total.cost.saturating_add(cost);
+        self.ping_ended(process, ping.seq, result, cost, expected);
+        self.drop_ping(process);
+    }
+
+    fn ping_ended(
+        &mut self,
+        process: &mut Process,
+        seq: Seq,
+        result: CallResult,
+        cost: MicroUsd,
+        expected_cached: Option<Tokens>,
+    ) {
+        let took = process.pinging.as_ref().map(|pinging| pinging.started.elapsed().into());
+        let (took, waited) = (took.unwrap_or_default(), kernel_types::Millis::ZERO);
+        self.log(process, Some(seq), &Event::Outcome { result, cost, took, waited, expected_cached });
+    }
+
+    /// Lets go of a ping's task and slot, recording nothing.
+    pub(crate) fn drop_ping(&mut self, process: &mut Process) {
+        self.forget_ping(process);
+        let Some(pinging) = process.pinging.take() else { return };
+        if let Some(abort) = pinging.abort {
+            abort.abort();
+        }
+        self.slots[pinging.cpu].free += 1;
+    }
+
+    /// Real work wants a slot: where none is free, a ping gives its own.
+    pub(crate) fn make_way(&mut self, cpu: usize) {
+        if self.slots[cpu].free > 0 {
+            return;
+        }
+        let pings = |process: &Process| process.pinging.as_ref().is_some_and(|ping| ping.cpu == cpu);
+        let Some(pid) = self.processes.values().find(|process| pings(process)).map(|process| process.pid)
+        else {
+            return;
+        };
+        self.with(pid, |core, process| {
+            core.end_ping(process, "the slot is needed");
+            core.give_up(process);
+            core.settle(process);
+        });
+    }
+
+    /// A ping that was in flight when the kernel stopped: charged at the most it can have cost, never sent again.
+    pub(crate) fn ping_lost(&mut self, process: &mut Process) {
+        let Some(ping) = process.image.ping.take() else { return };
+        let usage = &mut process.image.usage;
+        usage.input_tokens = usage.input_tokens.saturating_add(ping.reserved.tokens);
+        usage.cost = usage.cost.saturating_add(ping.reserved.cost);
+        let message = "the kernel stopped while the prompt was being kept warm";
+        let error = SysError::new(ErrorKind::Interrupted, message);
+        self.ping_ended(process, ping.seq, Err(error), ping.reserved.cost, None);
+    }
+}
