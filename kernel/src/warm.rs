@@ -411,3 +411,73 @@ impl Core {
         self.ping_ended(process, ping.seq, Err(error), ping.reserved.cost, None);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails where it panics")]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use kernel_llm::{Canned, FnCpu, model_info};
+    use kernel_storage::MemoryStore;
+    use kernel_types::{CacheModel, Capabilities, Millis, NewPage, PageKind};
+
+    use super::*;
+    use crate::programs::{Script, ScriptStep};
+    use crate::{Kernel, Until, event_of};
+
+    /// What became of the ping of a process that may infer when it does, and, where it is denied, not any more when it sleeps.
+    async fn pinged(denied: bool) -> (u32, Vec<Event>) {
+        let cache = CacheModel { min_prefix: Tokens(1), ttl_s: 1, read: 100, ..CacheModel::default() };
+        let model = ModelInfo { cache, pricing: None, ..model_info("warm") };
+        let called = Arc::new(AtomicU32::new(0));
+        let calls = Arc::clone(&called);
+        let cpu = FnCpu::new(model, move |_| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Ok(Canned::text("Yes."))
+        });
+        let store = MemoryStore::new();
+        let kernel = Kernel::builder().store(store.clone()).cpu(cpu).build().await.unwrap();
+        let page = NewPage::text(PageKind::User, "The quick brown fox jumps over the lazy dog. ".repeat(9));
+        let thinks = vec![Call::PageAlloc { pages: vec![page] }, Call::Infer(InferArgs::default())];
+        let steps = [thinks, vec![Call::Sleep { ms: Millis(1_300) }]];
+        let step = steps.map(|calls| ScriptStep { repeat: 1, calls }).to_vec();
+        let pid = kernel.spawn(Script { step, ..Script::default() }.spec("test").unwrap()).await.unwrap();
+        let meanwhile = async {
+            while called.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if denied {
+                let none = Capabilities { calls: vec!["sleep".to_owned()], ..Capabilities::default() };
+                kernel.shared.core.lock().processes.get_mut(&pid).unwrap().capabilities = Arc::new(none);
+            }
+        };
+        let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
+        run.unwrap();
+        let store = kernel.store();
+        let mut events = Vec::new();
+        for record in store.records(pid, 1, 1024).await.unwrap() {
+            if record.call.is_some_and(Seq::is_ping) {
+                events.extend(event_of(&*store, Some(&record)).await.unwrap());
+            }
+        }
+        (called.load(Ordering::Relaxed), events)
+    }
+
+    #[tokio::test]
+    async fn a_ping_that_the_gate_denies_is_on_record_and_not_sent() {
+        let (called, events) = pinged(true).await;
+        let [
+            Event::Intent { decision: Decision::Deny { .. }, reserved, .. },
+            Event::Outcome { result: Err(error), cost, .. },
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!((called, error.kind), (1, ErrorKind::Denied));
+        assert_eq!((*reserved, *cost), (Reservation::default(), MicroUsd(0)));
+        let (called, events) = pinged(false).await;
+        assert!(matches!(events[..], [_, Event::Outcome { result: Ok(_), .. }]), "{events:?}");
+        assert_eq!(called, 2);
+    }
+}
