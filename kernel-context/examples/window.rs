@@ -178,7 +178,8 @@ impl Desk {
         })?;
         // Who drives this prices what it is answered: no ping can be told, and the provider's name says how long it keeps things.
         let cache = CacheModel { long: None, ..*cache };
-        let config = PagerConfig { model: "gpt-4o".to_owned(), window: Tokens(window), cache, keep_warm: false };
+        let config =
+            PagerConfig { model: "gpt-4o".to_owned(), window: Tokens(window), cache, keep_warm: false };
         let pinned: Vec<Page<String>> =
             pinned.iter().map(|page| page.page(Kind::System)).collect::<Result<_, _>>()?;
         let process = Process::open(&replacement, &config, &pinned)

@@ -158,7 +158,8 @@ pub(crate) fn retention(space: &Space) -> Retention {
         let added = REWRITTEN * space.growth.per_call() as f64 * f64::from(cache.write);
         pings + (forgotten + ends) * stake.forgetting() + added
     };
-    let long = space.config.cache.long.is_some() && price(Retention::Long) < CLEARLY * price(Retention::Short);
+    let long =
+        space.config.cache.long.is_some() && price(Retention::Long) < CLEARLY * price(Retention::Short);
     if long { Retention::Long } else { Retention::Short }
 }
 

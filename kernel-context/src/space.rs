@@ -16,8 +16,8 @@ use crate::retrieval::{Hit, Index, IndexedPage, Query, Source};
 use crate::table::Table;
 use crate::window::{Entry, Load, Shown, What, Window};
 use crate::{
-    Applied, Change, Explanation, KeepWarm, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio, Rendered,
-    Returns, Swap, TokenCounter, keep, planner, relevance, render, saved, survey, victims,
+    Applied, Change, Explanation, KeepWarm, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio,
+    Rendered, Returns, Swap, TokenCounter, keep, planner, relevance, render, saved, survey, victims,
 };
 
 /// How quickly the estimate of tokens a call follows what is seen: an eighth of the way.

@@ -124,7 +124,10 @@ impl CacheModel {
             read: relative(pricing.cache_read),
             write: relative(pricing.cache_write),
             output: relative(pricing.output),
-            long: self.long.zip(pricing.cache_write_long).map(|(long, write)| LongCache { write: relative(write), ..long }),
+            long: self
+                .long
+                .zip(pricing.cache_write_long)
+                .map(|(long, write)| LongCache { write: relative(write), ..long }),
             ..self
         }
     }

@@ -468,7 +468,10 @@ impl Core {
 }
 
 /// Runs a device's future with a deadline and catches its panic.
-pub(crate) fn guarded(work: impl Future<Output = End> + Send + 'static, timeout: Duration) -> BoxFuture<'static, End> {
+pub(crate) fn guarded(
+    work: impl Future<Output = End> + Send + 'static,
+    timeout: Duration,
+) -> BoxFuture<'static, End> {
     let caught = std::panic::AssertUnwindSafe(work).catch_unwind();
     async move {
         match tokio::time::timeout(timeout, caught).await {

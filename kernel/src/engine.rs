@@ -558,7 +558,10 @@ impl Core {
     fn keep_abort(&mut self, key: CallKey, abort: tokio::task::AbortHandle) {
         let process = self.processes.get_mut(&key.pid);
         if key.seq.is_ping() {
-            match process.filter(|process| process.is_pinging(key)).and_then(|process| process.pinging.as_mut()) {
+            match process
+                .filter(|process| process.is_pinging(key))
+                .and_then(|process| process.pinging.as_mut())
+            {
                 Some(pinging) => pinging.abort = Some(abort),
                 None => abort.abort(),
             }

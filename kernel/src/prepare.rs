@@ -237,7 +237,8 @@ impl Core {
         for (index, call) in preparing.calls.iter().enumerate() {
             let Some(call) = call else { continue };
             let error = SysError::new(ErrorKind::Cancelled, format!("{}: {why}", call.number()));
-            self.intend(process, index, call, &Prepared::invalid(call, error.clone()));
+            let seq = process.image.open[index].seq;
+            self.intend(process, seq, call, &Prepared::invalid(call, error.clone()));
             self.finish(process, index, Err(error), Spent::default());
         }
     }
@@ -249,7 +250,8 @@ impl Core {
             Decision::Allow => self.local(process, call)?,
             refused => Err(refusal(call.number(), refused)),
         };
-        self.intend(process, index, call, &Prepared { decision, ..Prepared::allowed(call, Then::Start) });
+        let seq = process.image.open[index].seq;
+        self.intend(process, seq, call, &Prepared { decision, ..Prepared::allowed(call, Then::Start) });
         self.finish(process, index, result, Spent::default());
         Ok(())
     }
@@ -269,7 +271,8 @@ impl Core {
         if let Decision::OverQuota { limit, .. } = prepared.decision {
             process.quota_hit = Some(limit);
         }
-        self.intend(process, index, call, &prepared);
+        let seq = process.image.open[index].seq;
+        self.intend(process, seq, call, &prepared);
         match prepared.then {
             Then::Answer(result) => self.finish(process, index, result, Spent::default()),
             Then::Exit(status) => {
@@ -293,7 +296,7 @@ impl Core {
         Ok(())
     }
 
-    fn intend(&mut self, process: &mut Process, index: usize, call: &Call, prepared: &Prepared) {
+    fn intend(&mut self, process: &mut Process, seq: Seq, call: &Call, prepared: &Prepared) {
         let event = Event::Intent {
             call: call.clone(),
             no: call.number(),
@@ -303,8 +306,27 @@ impl Core {
             view: prepared.view.clone(),
             child: prepared.child,
         };
-        let seq = process.image.open[index].seq;
         self.log(process, Some(seq), &event);
+    }
+
+    /// The intent of a ping, which is never issued again.
+    pub(crate) fn intend_ping(
+        &mut self,
+        process: &mut Process,
+        seq: Seq,
+        call: &Call,
+        view: PageView,
+        (decision, reserved): (Decision, Reservation),
+    ) {
+        let recovery = Recovery::Unsafe;
+        let prepared = Prepared {
+            decision,
+            reserved,
+            recovery,
+            view: Some(view),
+            ..Prepared::allowed(call, Then::Start)
+        };
+        self.intend(process, seq, call, &prepared);
     }
 
     fn arrange_tool(&mut self, process: &mut Process, args: &ToolCallArgs) -> Prepared {
@@ -484,7 +506,11 @@ fn lead(model: &str, tools: &[ToolSpec]) -> u64 {
 }
 
 /// The most that an inference can cost; `None` if nobody knows its price.
-pub(crate) fn ceiling(view: &PageView, output: Tokens, model: &kernel_types::ModelInfo) -> Option<kernel_types::MicroUsd> {
+pub(crate) fn ceiling(
+    view: &PageView,
+    output: Tokens,
+    model: &kernel_types::ModelInfo,
+) -> Option<kernel_types::MicroUsd> {
     Some(model.pricing?.ceiling(view.tokens, output, view.retention))
 }
 

@@ -12,7 +12,7 @@ use kernel_context::{Change, Returns, SentPrompt, expected_cache};
 use kernel_llm::{InferRequest, NoDeltas};
 use kernel_types::{
     Answer, Call, CallKey, CallResult, Decision, ErrorKind, Event, InferArgs, MicroUsd, ModelInfo, PageView,
-    Prompt, Recovery, Reservation, Seq, SyscallNo, SysError, Timestamp, TokenUsage, Tokens,
+    Prompt, Reservation, Seq, SysError, SyscallNo, Timestamp, TokenUsage, Tokens,
 };
 use tokio::task::AbortHandle;
 
@@ -188,16 +188,7 @@ impl Core {
         let seq = Seq::ping(process.image.pings);
         process.image.pings += 1;
         let refused = (!decision.is_allow()).then(|| refusal(SyscallNo::Infer, &decision));
-        let event = Event::Intent {
-            call,
-            no: SyscallNo::Infer,
-            decision,
-            reserved,
-            recovery: Recovery::Unsafe,
-            view: Some(view),
-            child: None,
-        };
-        self.log(process, Some(seq), &event);
+        self.intend_ping(process, seq, &call, view, (decision, reserved));
         match refused {
             None => {
                 process.reserve(&reserved);

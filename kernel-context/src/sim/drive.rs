@@ -69,13 +69,11 @@ impl Provider {
     }
 
     /// Sends the pings that are due before `at_ms`.
-    fn ping(
-        &mut self,
-        at_ms: u64,
-        agents: &mut HashMap<usize, Process<PageId>>,
-    ) -> Result<(), ProcessError> {
+    fn ping(&mut self, at_ms: u64, agents: &mut HashMap<usize, Process<PageId>>) -> Result<(), ProcessError> {
         while let Some((at_ms, agent)) = self.pings.next(at_ms) {
-            let (Some(sent), Some(process)) = (self.sent.get(&agent), agents.get_mut(&agent)) else { continue };
+            let (Some(sent), Some(process)) = (self.sent.get(&agent), agents.get_mut(&agent)) else {
+                continue;
+            };
             let Sent { segments, breakpoints, retention } = sent;
             self.report.ping(&self.cache.request_kept(at_ms, segments, breakpoints, 1, *retention));
             process.warmed(at_ms)?;
@@ -97,13 +95,12 @@ pub fn drive(
     shape: Shape,
     seed: u64,
 ) -> Result<Report, ProcessError> {
-    let config =
-        PagerConfig {
-            model: "gpt-4o".to_owned(),
-            window: Tokens(setting.window),
-            cache: setting.cache,
-            keep_warm: setting.keep_warm,
-        };
+    let config = PagerConfig {
+        model: "gpt-4o".to_owned(),
+        window: Tokens(setting.window),
+        cache: setting.cache,
+        keep_warm: setting.keep_warm,
+    };
     let mut provider = Provider {
         cache: PrefixCache::new(setting.cache),
         report: Report::new(setting.window),

@@ -7,8 +7,8 @@ use kernel_types::{PageKind, PageNo, Retention, Timestamp, Tokens};
 
 use super::{Kind, Page};
 use crate::{
-    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, PlanKind, Rendered,
-    Returns, Segment,
+    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, PlanKind, Rendered, Returns,
+    Segment,
 };
 
 /// Why an operation was refused; nothing changed.

@@ -72,7 +72,12 @@ fn pings_make_long_waits_cheaper_and_nothing_else_dearer() {
         let price = |shape: &Shape, keep_warm| kept(shape, (keep_warm, false), seed);
         let (with, without) = (price(&Shape::long_waits(), true), price(&Shape::long_waits(), false));
         assert!(with.pings > 10 && without.pings == 0, "{} pings", with.pings);
-        assert!(with.units() * 100 < without.units() * 92, "{} and {} without", with.units(), without.units());
+        assert!(
+            with.units() * 100 < without.units() * 92,
+            "{} and {} without",
+            with.units(),
+            without.units()
+        );
         assert!(with.cached_share() > without.cached_share() + 0.02);
         let (with, without) = (price(&Shape::tools(), true), price(&Shape::tools(), false));
         assert!(with.units() * 1000 <= without.units() * 1005, "{} and {}", with.units(), without.units());

@@ -100,7 +100,8 @@ pub async fn tool_calls_have_unique_ids_and_object_arguments<C: Cpu>(subject: &S
     if !subject.calls_tools {
         return;
     }
-    let prompt = Prompt { messages: vec![says(Role::User, TOOL_WORDS)], tools: vec![tool()], ..Prompt::default() };
+    let prompt =
+        Prompt { messages: vec![says(Role::User, TOOL_WORDS)], tools: vec![tool()], ..Prompt::default() };
     let (answer, watch) = subject.answer(request(&subject.cpu, prompt, 256, 0)).await;
     let calls: Vec<_> = answer.tool_calls().collect();
     assert!(!calls.is_empty(), "no tool call where one was asked for");

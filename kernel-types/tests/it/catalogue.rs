@@ -88,8 +88,13 @@ fn a_call_is_priced_by_what_it_used() {
 #[test]
 fn usage_that_contradicts_itself_is_priced_without_a_panic() {
     let most = u64::MAX;
-    let pricing =
-        Pricing { input: most, output: most, cache_read: most, cache_write: most, cache_write_long: Some(most) };
+    let pricing = Pricing {
+        input: most,
+        output: most,
+        cache_read: most,
+        cache_write: most,
+        cache_write_long: Some(most),
+    };
     let usage = TokenUsage {
         input: Tokens(1),
         cached: Tokens(u64::MAX),

@@ -5,9 +5,9 @@ use kernel_types::{
     ExitStatus, Hash, Importance, InferArgs, Inference, JsonText, LimitName, Mail, MailBody, MailId,
     MemoryQuery, MicroUsd, Millis, NewPage, Origin, PageBody, PageContent, PageKind, PageNo, PageView, Part,
     Pid, Priority, ProcessInfo, ProcessState, RecallArgs, RecallQuery, Recalled, ReceiveArgs, Record,
-    Recovery, Retention, Reservation, Retry, SendArgs, Seq, Signal, Spec, StepNo, SuspendReason, SysError, SyscallNo,
-    Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolGrant, ToolMode, ToolResult, ToolSpec, Usage, WaitArgs,
-    WaitReason, hash_bytes,
+    Recovery, Reservation, Retention, Retry, SendArgs, Seq, Signal, Spec, StepNo, SuspendReason, SysError,
+    SyscallNo, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolGrant, ToolMode, ToolResult, ToolSpec, Usage,
+    WaitArgs, WaitReason, hash_bytes,
 };
 
 pub(crate) fn pid(n: u128) -> Pid {

@@ -13,7 +13,8 @@ use kernel_llm::{Cpu, CpuError, DeltaSink, InferRequest, model_info};
 use kernel_storage::{MemoryStore, Store};
 use kernel_types::{
     Answer, Budget, CacheModel, Call, CallResult, Decision, ErrorKind, Event, InferArgs, Inference, MicroUsd,
-    Millis, ModelInfo, NewPage, PageKind, Part, Pid, Pricing, Prompt, Seq, Spec, TokenUsage, Tokens, ToolMode,
+    Millis, ModelInfo, NewPage, PageKind, Part, Pid, Pricing, Prompt, Seq, Spec, TokenUsage, Tokens,
+    ToolMode,
 };
 use parking_lot::Mutex;
 
@@ -207,7 +208,8 @@ async fn a_wait_without_end_is_pinged_as_earlier_gaps_say_and_holds_no_run_up() 
     let (provider, store) = (Provider::default(), MemoryStore::new());
     let kernel = kernel(&provider, &store, |builder| builder).await;
     // Twice away for 1.3 seconds; the third time, who knows.
-    let away = vec![vec![sleep()], vec![infer()], vec![sleep()], vec![infer()], vec![receive()], vec![infer()]];
+    let away =
+        vec![vec![sleep()], vec![infer()], vec![sleep()], vec![infer()], vec![receive()], vec![infer()]];
     let pid = kernel.spawn(thinks(away)).await.unwrap();
     // Nobody comes back to this one: it knows no gaps.
     let other = kernel.spawn(thinks(vec![vec![receive()]])).await.unwrap();
@@ -334,9 +336,9 @@ async fn a_prompt_is_warm_from_when_it_was_sent() {
         Change::Rendered { at, .. } => Some(at),
         _ => None,
     });
-    let answered = all.iter().find(|entry| {
-        matches!(&entry.event, Event::Outcome { result: Ok(Answer::Inference(_)), .. })
-    });
+    let answered = all
+        .iter()
+        .find(|entry| matches!(&entry.event, Event::Outcome { result: Ok(Answer::Inference(_)), .. }));
     let took = answered.unwrap().record.at.since(sent.unwrap());
     assert!(took.0 >= 395, "dated {took} before the answer, which took 400 ms");
 }

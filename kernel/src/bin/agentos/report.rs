@@ -121,7 +121,8 @@ impl Summary {
             if events.is_empty() {
                 break;
             }
-            for (_, event) in events.into_iter().filter(|(record, _)| !record.call.is_some_and(Seq::is_ping)) {
+            for (_, event) in events.into_iter().filter(|(record, _)| !record.call.is_some_and(Seq::is_ping))
+            {
                 summary.add(event);
             }
         }

@@ -42,7 +42,8 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, ui: &Ui) -> Result<Exit
     let embedder = embeddings::open(&args.embeddings, &data)?;
     let chosen = interrupts.unless(model::choose(&wanted, &data, ui)).await?;
     let spec = spec(&profile, args, folder.as_deref(), &chosen);
-    let machine = drive::assemble(store, &chosen, workspace.as_ref(), args.write, !args.no_keep_warm, embedder, ui);
+    let machine =
+        drive::assemble(store, &chosen, workspace.as_ref(), args.write, !args.no_keep_warm, embedder, ui);
     let machine = machine.await?;
     let pid = machine.kernel.spawn(spec.clone()).await?;
     ui.quiet();
