@@ -164,7 +164,7 @@ impl Space {
             }
         }
         if self.group(first).has(Flags::FRESH) {
-            self.fresh.push(first);
+            self.fresh.insert(first);
         }
         self.window.load.all += cost;
         self.window.load.fixed += if fixed { cost } else { 0 };
@@ -200,7 +200,7 @@ impl Space {
         });
         let was = was.unwrap_or_default();
         if was.has(Flags::FRESH) {
-            self.fresh.retain(|fresh| *fresh != group);
+            self.fresh.remove(&group);
         }
         if was.has(Flags::RECALLED) {
             self.recalled.retain(|recalled| *recalled != group);

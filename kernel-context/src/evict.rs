@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kernel_types::PageNo;
 
 use crate::PagerError;
-use crate::page::{Flags, Number, Page, Place};
+use crate::page::{Flags, Kind, Number, Page, Place};
 use crate::space::Space;
 use crate::stub::{Stub, share};
 use crate::table::number_of;
@@ -165,6 +165,7 @@ impl Space {
         for number in freed {
             let record = self.group(number);
             self.table.forget_extra(&record);
+            self.table.freed += 1;
             self.table.update(number, |page| {
                 page.flags.set(Flags::FREED, true);
                 page.flags.set(Flags::PINNED, false);
@@ -175,8 +176,11 @@ impl Space {
     }
 
     fn forget_note(&mut self, group: Number) {
-        if self.table.notes.values().any(|note| *note == group) {
-            Arc::make_mut(&mut self.table.notes).retain(|_, note| *note != group);
+        let name = self.table.record(group).filter(|note| note.kind == Kind::Note);
+        let name = name.and_then(|note| self.table.label(note)).map(|label| label.name.clone());
+        let newest = name.filter(|name| self.table.notes.get(name) == Some(&group));
+        if let Some(name) = newest {
+            Arc::make_mut(&mut self.table.notes).remove(&name);
         }
     }
 

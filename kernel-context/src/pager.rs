@@ -297,6 +297,16 @@ pub trait Pager: Send {
     /// All pages, in order of their numbers.
     fn pages(&self) -> Vec<PageStatus>;
 
+    /// One page as [`Pager::pages`] lists it; `None` if it is not there. A pager that need not look at all pages for it says so.
+    fn status(&self, page: PageNo) -> Option<PageStatus> {
+        self.pages().into_iter().find(|status| status.page == page)
+    }
+
+    /// Likewise, how many pages [`Pager::pages`] lists.
+    fn count(&self) -> usize {
+        self.pages().len()
+    }
+
     /// Why the window is as it is, `now`. Changes nothing; the answer is bounded, however large the space.
     ///
     /// What is given here follows from [`Pager::pages`] and [`Pager::plan`]; a pager that knows reasons says them.

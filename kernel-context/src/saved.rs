@@ -1,11 +1,11 @@
 //! The saved form of an address space.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kernel_types::{BlobHash, Retention, decode, encode};
+use kernel_types::{BlobHash, Retention, Timestamp, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::extras::{Extra, Extras};
@@ -17,7 +17,7 @@ use crate::space::{Growth, Space, Topic};
 use crate::stub::Stub;
 use crate::table::{File, Gist, Table};
 use crate::window::{Entry, Marks, What, Window};
-use crate::{PagerConfig, PagerError, Ratio, Swap, TokenCounter};
+use crate::{Pager, PagerConfig, PagerError, Ratio, Swap, TokenCounter};
 
 const KIND: u8 = b'P';
 const VERSION: u16 = 6;
@@ -42,7 +42,7 @@ struct Saved {
     order: Vec<Entry>,
     stubs: BTreeMap<u32, Stub>,
     marks: Marks,
-    fresh: Vec<Number>,
+    fresh: BTreeSet<Number>,
     recalled: Vec<Number>,
     calls: u32,
     growth: Growth,
@@ -123,7 +123,10 @@ impl Space {
         }
         let text = swap.body(&state).ok_or_else(|| PagerError::Fault(vec![state]))?;
         let bytes = STANDARD.decode(&*text).map_err(|error| PagerError::Corrupt(error.to_string()))?;
-        load(&self.config, self.policy, &bytes, swap)
+        let restored = load(&self.config, self.policy, &bytes, swap)?;
+        // What must stay may not fit into this window, whatever leaves: better said now than at the next call.
+        restored.make_room(Timestamp(0))?;
+        Ok(restored)
     }
 }
 
@@ -149,12 +152,14 @@ fn is_sound(space: &Space) -> bool {
     let count = |place: Place| groups().filter(|(_, page)| page.place() == place).count();
     let in_order = space.window.entries().filter(|(_, entry)| matches!(entry.what(), What::Group(_))).count();
     let head = space.window.head.iter().all(|group| is_group(space, *group, Place::Head));
-    let listed = |list: &[Number], flag: Flags| {
-        list.iter().all(|group| {
-            space.table.record(*group).is_some_and(|record| record.group == *group && record.has(flag))
-        })
+    let has = |group: &Number, flag: Flags| {
+        space.table.record(*group).is_some_and(|record| record.group == *group && record.has(flag))
     };
-    let lists = listed(&space.fresh, Flags::FRESH) && listed(&space.recalled, Flags::RECALLED);
+    let flagged = |flag: Flags| groups().filter(|(_, page)| page.has(flag)).count();
+    let lists = space.fresh.iter().all(|group| has(group, Flags::FRESH))
+        && space.recalled.iter().all(|group| has(group, Flags::RECALLED));
+    let pinned =
+        space.table.live().all(|(_, page)| !page.has(Flags::PINNED) || space.table.is_resident(page));
     let strays = groups().all(|(_, page)| page.place() == Place::Window || page.slot == 0);
     let stubs = space.window.stubs.values().all(|stub| stub.is_sound(space.table.pages.len()));
     let topic = space.topic.as_ref().is_none_or(|topic| space.table.record(topic.page).is_some());
@@ -168,6 +173,7 @@ fn is_sound(space: &Space) -> bool {
         && costs
         && head
         && lists
+        && pinned
         && strays
         && stubs
         && topic
@@ -176,9 +182,9 @@ fn is_sound(space: &Space) -> bool {
         && count(Place::Window) == in_order
         && count(Place::Head) == distinct(&space.window.head)
         && count(Place::Notes) == distinct(&space.table.shown_notes().collect::<Vec<_>>())
-        && space.fresh.len() == distinct(&space.fresh)
         && space.recalled.len() == distinct(&space.recalled)
-        && groups().filter(|(_, page)| page.has(Flags::FRESH)).count() == space.fresh.len()
+        && flagged(Flags::FRESH) == space.fresh.len()
+        && flagged(Flags::RECALLED) == space.recalled.len()
 }
 
 fn is_group(space: &Space, group: Number, place: Place) -> bool {

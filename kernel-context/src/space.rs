@@ -46,7 +46,7 @@ pub(crate) struct Space {
     pub(crate) window: Window,
     pub(crate) index: Index,
     /// Groups allocated since the last render, and to be in the next.
-    pub(crate) fresh: Vec<Number>,
+    pub(crate) fresh: BTreeSet<Number>,
     /// Groups recalled since the last render, in order.
     pub(crate) recalled: Vec<Number>,
     /// The clock: renders that were answered.
@@ -186,18 +186,16 @@ impl Pager for Space {
     }
 
     fn pages(&self) -> Vec<PageStatus> {
-        let status = |(number, page): (Number, &Page)| PageStatus {
-            page: PageNo(u64::from(number)),
-            kind: self.table.kind(page),
-            body: page.body,
-            tokens: self.ratio.apply(u64::from(page.cost)),
-            resident: self.table.is_resident(page),
-            pinned: page.has(Flags::PINNED),
-            importance: Importance::new(f64::from(page.importance) / 1000.0).unwrap_or_default(),
-            origin: self.table.origin(page),
-            about: self.table.about(page).to_vec(),
-        };
-        self.table.live().map(status).collect()
+        self.table.live().map(|(number, page)| self.status_of(number, page)).collect()
+    }
+
+    fn status(&self, page: PageNo) -> Option<PageStatus> {
+        let (number, page) = self.table.page(page).ok()?;
+        Some(self.status_of(number, page))
+    }
+
+    fn count(&self) -> usize {
+        self.table.pages.len() - self.table.freed
     }
 
     fn explain(&self, now: Timestamp) -> Result<Explanation, PagerError> {
@@ -228,7 +226,7 @@ impl Space {
             table: Table::default(),
             window: Window::default(),
             index: Index::default(),
-            fresh: Vec::new(),
+            fresh: BTreeSet::new(),
             recalled: Vec::new(),
             calls: 0,
             growth: Growth::default(),
@@ -426,6 +424,20 @@ impl Space {
         }
     }
 
+    fn status_of(&self, number: Number, page: &Page) -> PageStatus {
+        PageStatus {
+            page: PageNo(u64::from(number)),
+            kind: self.table.kind(page),
+            body: page.body,
+            tokens: self.ratio.apply(u64::from(page.cost)),
+            resident: self.table.is_resident(page),
+            pinned: page.has(Flags::PINNED),
+            importance: Importance::new(f64::from(page.importance) / 1000.0).unwrap_or_default(),
+            origin: self.table.origin(page),
+            about: self.table.about(page).to_vec(),
+        }
+    }
+
     /// The hash of the head's bytes.
     pub(crate) fn head_chain(&self) -> u64 {
         self.window.head.iter().fold(0, |chain, group| self.chain_group(chain, *group))
@@ -489,7 +501,7 @@ impl Space {
         (self.window.cut, self.window.head_cut) = (None, self.window.head_cut && !same);
         self.calls = self.calls.saturating_add(1);
         self.growth.close(self.window.order.total() - grown_from, self.window.load.all, self.limit());
-        let (seen, unseen): (Vec<Number>, Vec<Number>) =
+        let (seen, unseen): (BTreeSet<Number>, BTreeSet<Number>) =
             self.fresh.iter().partition(|group| self.was_shown(**group, entries, trace.last));
         for group in seen {
             self.unfix(group, Flags::FRESH);

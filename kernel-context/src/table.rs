@@ -38,6 +38,8 @@ impl Weigh for Gist {
 #[derive(Clone, Default)]
 pub(crate) struct Table {
     pub(crate) pages: Sequence<Page>,
+    /// How many of them are freed.
+    pub(crate) freed: usize,
     pub(crate) labels: Sequence<Label>,
     pub(crate) files: Sequence<File>,
     /// Of each page, if the policy summarises; else none.
@@ -59,9 +61,11 @@ impl Table {
         extras: Extras,
         notes: BTreeMap<String, Number>,
     ) -> Option<Self> {
+        let freed = pages.iter().filter(|page| page.has(Flags::FREED)).count();
         let numbers = Arc::new(files.iter().cloned().zip(0..).collect());
         let table = Self {
             pages: pages.into_iter().collect(),
+            freed,
             labels: labels.into_iter().collect(),
             files: files.into_iter().collect(),
             gists: gists.into_iter().collect(),

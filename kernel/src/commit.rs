@@ -85,7 +85,7 @@ impl Core {
     /// Writes the page table as a blob, when the changes since the last one outweigh it.
     fn snapshot(&mut self, process: &mut Process) {
         let Some(pager) = &process.pager else { return };
-        if process.changes_since_snapshot < pager.pages().len() as u64 / 4 {
+        if process.changes_since_snapshot < pager.count() as u64 / 4 {
             return;
         }
         match pager.save() {

@@ -301,14 +301,10 @@ impl From<Fault> for Paged {
 }
 
 fn by_number(pager: &dyn Pager, pages: &[PageNo], budget: Tokens) -> Result<Vec<Recalled>, PagerError> {
-    let table = pager.pages();
     let mut left = budget;
     let mut hits = Vec::with_capacity(pages.len());
     for page in pages {
-        let index = table
-            .binary_search_by_key(page, |status| status.page)
-            .map_err(|_| PagerError::NotFound(*page))?;
-        let status = &table[index];
+        let status = pager.status(*page).ok_or(PagerError::NotFound(*page))?;
         if status.tokens > left {
             continue;
         }

@@ -67,6 +67,28 @@ pub fn a_restored_space_is_the_same(factory: &dyn PagerFactory) {
     let again = twin.try_apply(&Change::Restore { state });
     assert!(matches!(again, Err(PagerError::Invalid(_))), "{again:?}");
     assert_eq!(twin.show(), space.show());
+    cannot_be_restored_into_a_window_too_small(factory);
+}
+
+/// What must stay has to fit where a space is restored.
+fn cannot_be_restored_into_a_window_too_small(factory: &dyn PagerFactory) {
+    let mut space = Space::new(factory, 1200);
+    let draft = space.draft(PageKind::User, &prose(1, 500));
+    space.allocate(vec![PageDraft { pinned: true, ..draft }]);
+    let encoded = STANDARD.encode(space.saved());
+    for (window, fits) in [(400, false), (1200, true)] {
+        let mut small = Space::new(factory, window);
+        small.swap = space.swap.clone();
+        let state = small.swap.insert(encoded.clone());
+        let before = small.saved();
+        match small.try_apply(&Change::Restore { state }) {
+            Ok(_) => assert!(fits, "a window of {window} took more than it holds"),
+            Err(error) => {
+                assert!(!fits && matches!(error, PagerError::AllPinned { .. }), "{window}: {error}");
+                assert_eq!(small.saved(), before, "a refused import changes nothing");
+            }
+        }
+    }
 }
 
 /// A fork is the same, and from then on neither sees what becomes of the other.

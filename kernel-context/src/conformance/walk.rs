@@ -327,7 +327,14 @@ impl<'f> Walk<'f> {
 
     /// Every page is there, byte for byte, where the naive pager has it.
     pub(super) fn check_all(&self) {
-        self.naive.check_listed(&self.space.pager.pages(), &self.at);
+        let listed = self.space.pager.pages();
+        assert_eq!(self.space.pager.count(), listed.len(), "{}", self.at);
+        for status in &listed {
+            assert_eq!(self.space.pager.status(status.page).as_ref(), Some(status), "{}", self.at);
+        }
+        let beyond = listed.last().map_or(PageNo(1), |last| PageNo(last.page.0 + 1));
+        assert_eq!(self.space.pager.status(beyond), None, "{}", self.at);
+        self.naive.check_listed(&listed, &self.at);
         for (page, known) in &self.naive.pages {
             assert_eq!(self.space.text(*page), *known.text, "{}: page {page}", self.at);
         }

@@ -31,6 +31,13 @@ pub(super) struct Clue<'a> {
     scope: bool,
 }
 
+impl Clue<'_> {
+    /// What it is worth on a page of the usual length that holds it once.
+    pub(super) fn topic(&self) -> f32 {
+        self.rarity * if self.scope { NAME_WORTH } else { 1.0 }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Kind {
     /// A word of a page's text.
@@ -48,6 +55,8 @@ pub(super) struct Clues<'a> {
     followed: usize,
     /// The pages that hold a number, if the query asks for one.
     numbers: Option<Lists<'a>>,
+    /// The pages that end with a question.
+    questions: Lists<'a>,
     /// The mean length of a page.
     average: f32,
 }
@@ -75,7 +84,8 @@ impl<'a> Clues<'a> {
         let followed = few.count().max(1).min(all.len());
         let average = (index.length as f32 / index.len().max(1) as f32).max(1.0);
         let numbers = question.number.then(|| view.lists(Term::NUMBER));
-        Self { all, followed, numbers, average }
+        let questions = view.lists(Term::QUESTION);
+        Self { all, followed, numbers, questions, average }
     }
 
     /// The clues that are followed posting by posting.
@@ -92,6 +102,11 @@ impl<'a> Clues<'a> {
     pub(super) fn number(&self, view: &View<'_>, slot: usize) -> f32 {
         let holds = |numbers| view.count(numbers, slot) > 0;
         if self.numbers.as_ref().is_some_and(holds) { NUMBER_WORTH } else { 0.0 }
+    }
+
+    /// Whether the page ends with a question.
+    pub(super) fn asks(&self, view: &View<'_>, slot: usize) -> bool {
+        view.count(&self.questions, slot) > 0
     }
 
     /// The share of the names asked for that the page has, 0 to 1.

@@ -147,6 +147,9 @@ impl Index {
         if terms.iter().any(|t| t.is_number()) {
             terms.push(Term::NUMBER);
         }
+        if asks(page.text) {
+            terms.push(Term::QUESTION);
+        }
         if page.source.is_some_and(|source| source.top && !source.path.is_empty()) {
             title(&analyzer, page.text, &mut terms);
         }
@@ -276,4 +279,12 @@ fn within(analyzer: &Analyzer, field: Field, text: &str, terms: &mut Vec<Term>) 
     let before = terms.len();
     analyzer.terms(text, terms);
     terms[before..].iter_mut().for_each(|term| *term = term.within(field));
+}
+
+/// Whether a text ends with a question.
+fn asks(text: &str) -> bool {
+    text.trim_end_matches(|c: char| {
+        c.is_whitespace() || matches!(c, '"' | '\'' | ')' | '\u{201D}' | '\u{2019}')
+    })
+    .ends_with(['?', '\u{FF1F}'])
 }

@@ -16,6 +16,8 @@ use super::window::Windows;
 const LEAST_DEPTH: usize = 1 << 8;
 /// How far a page lifts its score that has all names the query asks for: its speaker is who said it.
 const NAME_LIFT: f32 = 0.4;
+/// What a page keeps of its score that asks itself: it is seldom the answer.
+const ASKING: f32 = 0.85;
 
 impl Index {
     /// The pages that fit a query, best first; equals by number.
@@ -53,7 +55,8 @@ impl Index {
         let hits = found.map(|(slot, score)| {
             let leaf = view.leaf(slot);
             let lift = files.lift(leaf.origin) + NAME_LIFT * clues.names(view, slot);
-            Hit { page: leaf.page, score: (score + clues.number(view, slot)) * lift }
+            let asking = if clues.asks(view, slot) { ASKING } else { 1.0 };
+            Hit { page: leaf.page, score: (score + clues.number(view, slot)) * lift * asking }
         });
         let mut hits: Vec<Hit> = hits.collect();
         sort(&mut hits);

@@ -40,6 +40,8 @@ pub(super) enum Field {
 impl Term {
     /// Stands on each page that holds a number.
     pub(super) const NUMBER: Self = Self(0x5851_F42D_4C95_7F00);
+    /// Stands on each page that ends with a question.
+    pub(super) const QUESTION: Self = Self(0x1405_7B7E_F767_8100);
 
     /// A term of the text, as the analyzer gives it.
     pub(super) fn new(text: &str) -> Self {

@@ -1,13 +1,19 @@
 //! Pages with their neighbours: an answer does not repeat the words of what it answers, and does not end at a page's border.
 
-use super::clue::{Clues, Kind};
+use super::clue::{Clue, Clues, Kind};
+use super::segment::Leaf;
 use super::slots::Slots;
 use super::view::View;
+use crate::table::number_of;
 
 /// The worth of a word on a neighbour in a session, against one on the page itself, by distance.
-const NEAR: &[f32] = &[0.4, 0.3, 0.2, 0.1];
+const NEAR: &[f32] = &[0.45, 0.35, 0.25, 0.2, 0.15];
 /// Likewise in a file, whose pages are longer and say more by themselves.
 const NEAR_IN_FILE: &[f32] = &[0.2, 0.1];
+/// The worth of a word anywhere around in a session, against one on the page itself: what is talked about there.
+const TOPIC: f32 = 0.12;
+/// So far around, in pages.
+const TOPIC_REACH: usize = 20;
 
 /// Pages to score and the pages around them.
 pub(super) struct Windows {
@@ -19,6 +25,52 @@ pub(super) struct Windows {
     ends: Vec<usize>,
     /// The pages of all windows, as ranks in `all`, each with the worth of a word there. A window begins with its centre.
     members: Vec<(u32, f32)>,
+    topics: Topics,
+}
+
+/// What lies around each centre in its session: ranges of the pages of all windows, sorted by their origin.
+struct Topics {
+    /// The place of each page in that order, by rank.
+    places: Vec<u32>,
+    /// First and last place around each centre; an empty range in a file.
+    ranges: Vec<(u32, u32)>,
+}
+
+impl Topics {
+    fn new(view: &View<'_>, centres: &Slots, all: &Slots) -> Self {
+        let mut order: Vec<(u32, u32, usize)> =
+            (0..).zip(all.iter()).map(|(rank, slot)| (view.leaf(slot).origin, rank, slot)).collect();
+        order.sort_unstable();
+        let mut places = vec![0; order.len()];
+        for (place, (_, rank, _)) in (0..).zip(&order) {
+            places[*rank as usize] = place;
+        }
+        let joins = |pair: &[(u32, u32, usize)]| {
+            let [(origin, _, slot), (other, _, next)] = pair else { return false };
+            origin == other && view.beside(*slot, true).next() == Some(*next)
+        };
+        let joined: Vec<bool> = order.windows(2).map(joins).collect();
+        let range = |slot: usize| {
+            let place = all.rank(slot).filter(|_| has_topic(view, slot)).map(|rank| places[rank as usize]);
+            place.map_or((0, 0), |place| around_place(&joined, place))
+        };
+        let ranges = centres.iter().map(range).collect();
+        Self { places, ranges }
+    }
+
+    /// How many pages before each place hold a word.
+    fn held(&self, worths: &[f32]) -> Vec<u32> {
+        let mut held = vec![0; worths.len() + 1];
+        for (place, worth) in self.places.iter().zip(worths) {
+            held[*place as usize + 1] = u32::from(*worth > 0.0);
+        }
+        let mut sum = 0;
+        for count in &mut held {
+            sum += *count;
+            *count = sum;
+        }
+        held
+    }
 }
 
 impl Windows {
@@ -28,14 +80,15 @@ impl Windows {
             Slots::new(view.slots, slots.flat_map(|slot| around(view, slot)).map(|(slot, _)| slot))
         };
         let centres = near(&mut best.iter().copied());
-        let all = near(&mut centres.iter());
+        let all = Slots::new(view.slots, surroundings(view, &centres));
         let (mut ends, mut members) = (Vec::new(), Vec::new());
         for centre in centres.iter() {
             let window = around(view, centre);
             members.extend(window.filter_map(|(slot, worth)| Some((all.rank(slot)?, worth))));
             ends.push(members.len());
         }
-        Self { centres, all, ends, members }
+        let topics = Topics::new(view, &centres, &all);
+        Self { centres, all, ends, members, topics }
     }
 
     /// The scores of the centres: each word counts where it is worth most, once in a window; names and dates count on the
@@ -50,26 +103,61 @@ impl Windows {
                     worths[rank as usize] = clues.worth(clue, segment, place, count);
                 }
             });
-            self.add(clue.kind, &worths, &mut scores);
+            self.add(clue, &worths, &mut scores);
         }
         for clue in clues.common() {
             for (slot, worth) in self.all.iter().zip(&mut worths) {
                 let (segment, place) = view.place(slot);
                 *worth = clues.worth(clue, segment, place, view.count(&clue.lists, slot));
             }
-            self.add(clue.kind, &worths, &mut scores);
+            self.add(clue, &worths, &mut scores);
         }
         scores
     }
 
-    fn add(&self, kind: Kind, worths: &[f32], scores: &mut [f32]) {
-        let starts = std::iter::once(&0).chain(&self.ends);
-        for ((start, end), score) in starts.zip(&self.ends).zip(scores) {
-            let end = if kind == Kind::Word { *end } else { start + 1 };
-            let near = self.members[*start..end].iter().map(|(rank, near)| near * worths[*rank as usize]);
-            *score += near.fold(0.0, f32::max);
+    fn add(&self, clue: &Clue<'_>, worths: &[f32], scores: &mut [f32]) {
+        if clue.kind != Kind::Word {
+            let own = |start: &usize| self.members[*start].0 as usize;
+            let starts = std::iter::once(&0).chain(&self.ends);
+            return starts.zip(scores).for_each(|(start, score)| *score += worths[own(start)]);
+        }
+        let topic = TOPIC * clue.topic();
+        let held = self.topics.held(worths);
+        let mut start = 0;
+        for ((end, (first, last)), score) in self.ends.iter().zip(&self.topics.ranges).zip(scores) {
+            let around = held[*first as usize] < held[*last as usize];
+            let near = self.members[start..*end].iter().map(|(rank, near)| near * worths[*rank as usize]);
+            *score += near.fold(if around { topic } else { 0.0 }, f32::max);
+            start = *end;
         }
     }
+}
+
+/// The first place and the one after the last within reach of a place, as far as pages are neighbours.
+fn around_place(joined: &[bool], place: u32) -> (u32, u32) {
+    let (before, after) = joined.split_at(place as usize);
+    let reach =
+        |steps: &mut dyn Iterator<Item = &bool>| steps.take(TOPIC_REACH).take_while(|step| **step).count();
+    let (before, after) = (reach(&mut before.iter().rev()), reach(&mut after.iter()));
+    (place - number_of(before), place + number_of(after) + 1)
+}
+
+fn has_topic(view: &View<'_>, slot: usize) -> bool {
+    let origin = view.leaf(slot).origin;
+    origin != Leaf::ALONE && !view.is_file(origin)
+}
+
+/// The pages of the windows around centres: for each centre those next to it; those farther around only where no centre
+/// is next to it, whose own they are else.
+fn surroundings<'a>(view: &'a View<'_>, centres: &'a Slots) -> impl Iterator<Item = usize> {
+    let far = move |slot: usize, after: bool| {
+        let next = view.beside(slot, after).next().filter(|_| has_topic(view, slot));
+        let ends = next.is_some_and(|next| centres.rank(next).is_none());
+        view.beside(slot, after).take(if ends { TOPIC_REACH } else { 0 })
+    };
+    centres.iter().flat_map(move |slot| {
+        around(view, slot).map(|(slot, _)| slot).chain(far(slot, false)).chain(far(slot, true))
+    })
 }
 
 /// A page and its neighbours, each with the worth of a word there.
