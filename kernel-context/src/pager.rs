@@ -240,6 +240,7 @@ pub struct PageStatus {
 /// - A page is found by its words, by what it is `about` and, if the query has a vector, by its own of the same model.
 ///   Vectors of other models, of pages or queries, change nothing. Instructions and notes need not be found.
 /// - A superseded note is no longer pinned; it can be read, not recalled.
+/// - A ping ([`Change::Warmed`]) changes nothing that is rendered or listed, and what is new stays new.
 /// - An error MUST leave the state unchanged.
 ///
 /// # Cancellation

@@ -12,9 +12,9 @@ use kernel_context::Change;
 use kernel_llm::{Cpu, CpuError, DeltaSink, InferRequest, model_info};
 use kernel_storage::{MemoryStore, Store};
 use kernel_types::{
-    Answer, Budget, CacheModel, Call, CallResult, Decision, ErrorKind, Event, InferArgs, Inference, MicroUsd,
-    Millis, ModelInfo, NewPage, PageKind, Part, Pid, Pricing, Prompt, Seq, Spec, TokenUsage, Tokens,
-    ToolMode,
+    Answer, Budget, CacheModel, Call, CallResult, Decision, ErrorKind, Event, InferArgs, Inference,
+    LongCache, MicroUsd, Millis, ModelInfo, NewPage, PageKind, Part, Pid, Pricing, Prompt, Retention, Seq,
+    Spec, TokenUsage, Tokens, ToolMode,
 };
 use parking_lot::Mutex;
 
@@ -31,7 +31,7 @@ const PRICES: Pricing = Pricing {
     output: 5_000_000,
     cache_read: 100_000,
     cache_write: 1_250_000,
-    cache_write_long: None,
+    cache_write_long: Some(2_000_000),
 };
 
 #[derive(Default)]
@@ -46,6 +46,8 @@ struct Provider {
     seen: Arc<Mutex<Seen>>,
     /// Pings are never answered.
     hangs: bool,
+    /// It keeps prefixes for an hour if asked.
+    long: bool,
     /// How long an answer takes.
     takes: Duration,
 }
@@ -77,6 +79,7 @@ impl Cpu for Provider {
             ttl_s: 1,
             breakpoints: 4,
             look_back: 20,
+            long: self.long.then_some(LongCache { ttl_s: 3_600, write: 2_000 }),
             ..CacheModel::default()
         };
         vec![ModelInfo { pricing: Some(PRICES), cache: cache.priced(&PRICES), ..model_info("warm") }]
@@ -226,6 +229,28 @@ async fn a_wait_without_end_is_pinged_as_earlier_gaps_say_and_holds_no_run_up() 
     kernel.run_until(Until::Idle).await.unwrap();
     assert!(kernel.exit_status(pid).await.unwrap().is_some());
     audited(&store).await;
+}
+
+#[tokio::test]
+async fn prefixes_are_kept_for_longer_where_their_agent_is_often_away() {
+    for long in [true, false] {
+        let (provider, store) = (Provider { long, ..Provider::default() }, MemoryStore::new());
+        let kernel = kernel(&provider, &store, |builder| builder.keep_warm(false)).await;
+        let busy = vec![vec![infer()]; 30];
+        let away = [vec![sleep()], vec![infer()]].repeat(3);
+        let pid = kernel.spawn(thinks([busy, away].concat())).await.unwrap();
+        kernel.run_until(Until::Idle).await.unwrap();
+        let asked: Vec<Retention> =
+            provider.seen.lock().requests.iter().map(|(_, prompt, _)| prompt.retention).collect();
+        let (last, before) = asked.split_last().unwrap();
+        assert_eq!((asked.len(), before[..30].contains(&Retention::Long)), (34, false));
+        assert_eq!(*last, if long { Retention::Long } else { Retention::Short }, "{asked:?}");
+        let views = entries(&store, pid).await.into_iter().filter_map(|entry| match entry.event {
+            Event::Intent { view, .. } => view.map(|view| view.retention),
+            _ => None,
+        });
+        assert_eq!(views.collect::<Vec<_>>(), asked, "what is asked for is on record");
+    }
 }
 
 #[tokio::test]
