@@ -153,7 +153,8 @@ pub enum Event {
         /// What it may do.
         capabilities: Capabilities,
     },
-    /// A call is about to be carried out, or was refused.
+    /// A call is about to be carried out, or was refused. Also a ping ([`Seq::is_ping`](crate::Seq::is_ping)), which no program
+    /// asked for.
     Intent {
         /// The call; text of 1 kB and more is replaced by its hash.
         call: Call,

@@ -66,6 +66,20 @@ impl Process {
             && self.image.open.iter().any(waiting)
             && !self.image.open.iter().any(|open| waiting(open) && open.no == SyscallNo::Infer)
     }
+
+    /// No more pings before the next call.
+    fn give_up(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.vain = true;
+        }
+    }
+
+    /// What a ping without an answer is charged: its prompt, if it was sent.
+    fn ping_spent(&self) -> TokenUsage {
+        let sent = self.pinging.as_ref().and(self.kept.as_ref());
+        let input = sent.map_or(Tokens::ZERO, |kept| kept.view.tokens);
+        TokenUsage { input, estimated: true, ..TokenUsage::default() }
+    }
 }
 
 impl Core {
@@ -124,7 +138,11 @@ impl Core {
         for open in process.image.open.iter().filter(|open| open.outcome.is_none()) {
             let Some(pending) = &open.pending else { continue };
             let end = match &pending.call {
-                Call::ToolCall(args) => Some(now.after(self.parts.tool_timeout(args).into())),
+                Call::ToolCall(args) => {
+                    let since = process.running.get(&open.seq).map(|running| running.started.elapsed());
+                    let left = self.parts.tool_timeout(args).saturating_sub(since.unwrap_or_default());
+                    Some(now.after(left.into()))
+                }
                 _ => pending.deadline,
             };
             let Some(end) = end else { return Returns::Unknown };
@@ -195,7 +213,7 @@ impl Core {
                 process.image.ping = Some(OpenPing { seq, reserved });
             }
             Some(error) => {
-                self.give_up(process);
+                process.give_up();
                 self.ping_ended(process, seq, Err(error), MicroUsd::default(), None);
             }
         }
@@ -265,13 +283,13 @@ impl Core {
                 End::Infer(Err(error)) if not_served(error.kind()) => {
                     (TokenUsage::default(), Err(cpu_error(&error)))
                 }
-                End::Infer(Err(error)) => (core.spent(process), Err(cpu_error(&error))),
-                other => (core.spent(process), Err(broken(other))),
+                End::Infer(Err(error)) => (process.ping_spent(), Err(cpu_error(&error))),
+                other => (process.ping_spent(), Err(broken(other))),
             };
             let mut expected = None;
             match &result {
                 Ok(inference) => expected = core.warmed(process, &inference.usage),
-                Err(_) => core.give_up(process),
+                Err(_) => process.give_up(),
             }
             core.charge_ping(process, usage, result.map(Answer::Inference), expected);
             core.expect_ping(process);
@@ -289,7 +307,7 @@ impl Core {
         let expected = expected_cache(Some(before), &now, stable, &model.cache).tokens;
         process.answered = Some(now);
         if usage.cached.0 < expected.0 / 2 && !usage.estimated {
-            self.give_up(process);
+            process.give_up();
         }
         let change = Change::Warmed { at };
         let applied = self.with_pager(process, |pager, swap, log| {
@@ -303,32 +321,16 @@ impl Core {
         Some(expected)
     }
 
-    /// No more pings before the next call.
-    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
-    fn give_up(&self, process: &mut Process) {
-        if let Some(kept) = &mut process.kept {
-            kept.vain = true;
-        }
-    }
-
     /// Ends a ping: what it used so far is charged.
     pub(crate) fn end_ping(&mut self, process: &mut Process, why: &str) {
         self.forget_ping(process);
         if process.image.ping.is_none() {
             return;
         }
-        let usage = self.spent(process);
+        let usage = process.ping_spent();
         let error = SysError::new(ErrorKind::Cancelled, format!("keep warm: {why}"));
         self.charge_ping(process, usage, Err(error), None);
         self.queue_commit(process);
-    }
-
-    /// What a ping without an answer is charged: its prompt, if it was sent.
-    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
-    fn spent(&self, process: &Process) -> TokenUsage {
-        let sent = process.pinging.as_ref().and(process.kept.as_ref());
-        let input = sent.map_or(Tokens::ZERO, |kept| kept.view.tokens);
-        TokenUsage { input, estimated: true, ..TokenUsage::default() }
     }
 
     fn charge_ping(
@@ -386,7 +388,7 @@ impl Core {
         };
         self.with(pid, |core, process| {
             core.end_ping(process, "the slot is needed");
-            core.give_up(process);
+            process.give_up();
             core.settle(process);
         });
     }

@@ -48,6 +48,8 @@ struct Provider {
     hangs: bool,
     /// It keeps prefixes for an hour if asked.
     long: bool,
+    /// It caches nothing, whatever it says of itself.
+    lies: bool,
     /// How long an answer takes.
     takes: Duration,
 }
@@ -103,7 +105,7 @@ impl Cpu for Provider {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(self.takes).await;
-        let (cached, written) = if warm { (INPUT, 0) } else { (0, INPUT) };
+        let (cached, written) = if warm && !self.lies { (INPUT, 0) } else { (0, INPUT) };
         let usage = TokenUsage {
             input: Tokens(INPUT),
             cached: Tokens(cached),
@@ -250,6 +252,18 @@ async fn prefixes_are_kept_for_longer_where_their_agent_is_often_away() {
             _ => None,
         });
         assert_eq!(views.collect::<Vec<_>>(), asked, "what is asked for is on record");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_caches_nothing_is_not_asked_twice() {
+    for lies in [true, false] {
+        let (provider, store) = (Provider { lies, ..Provider::default() }, MemoryStore::new());
+        let kernel = kernel(&provider, &store, |builder| builder).await;
+        kernel.spawn(thinks(vec![vec![Call::Sleep { ms: Millis(2_500) }]])).await.unwrap();
+        kernel.run_until(Until::Idle).await.unwrap();
+        assert_eq!(provider.pings(), if lies { 1 } else { 2 });
+        audited(&store).await;
     }
 }
 

@@ -302,6 +302,38 @@ mod tests {
     }
 
     #[test]
+    fn a_ping_is_told_from_the_calls_of_its_step() {
+        let mut log = Log { verbose: false, calls: HashMap::new() };
+        let mut line = |call: Seq| {
+            let record = Record {
+                pid: Pid::INIT,
+                number: 1,
+                step: StepNo(3),
+                call: Some(call),
+                kind: EventKind::Intent as u8,
+                at: Default::default(),
+                salt: [0; 16],
+                body: None,
+                blob: None,
+                body_hash: Default::default(),
+                hash: Default::default(),
+            };
+            let event = Event::Intent {
+                call: Call::Infer(Default::default()),
+                no: SyscallNo::Infer,
+                decision: Decision::Allow,
+                reserved: Reservation::default(),
+                recovery: SyscallNo::Infer.recovery(),
+                view: None,
+                child: None,
+            };
+            log.line(&record, Some(&event)).unwrap_or_default()
+        };
+        assert!(line(Seq(1)).contains("3.1     infer         allow"), "{}", line(Seq(1)));
+        assert!(line(Seq::ping(0)).contains("3.-     keep warm     allow"), "{}", line(Seq::ping(0)));
+    }
+
+    #[test]
     fn a_missed_cache_says_where() {
         let check = |segment, page: Option<u64>, expected: &str| {
             assert_eq!(missed(Tokens(1_900), Tokens(12), segment, page.map(PageNo)), expected);
