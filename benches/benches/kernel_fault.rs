@@ -47,7 +47,6 @@ impl Program for Reader {
                     return Step::Exit(ExitStatus::Ok("read".to_owned()));
                 }
             }
-            _ => {}
         }
         self.state =
             self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

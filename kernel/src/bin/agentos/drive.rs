@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kernel::{Kernel, KernelBuilder, Until};
-use kernel_llm::StaticEmbedder;
+use kernel_llm::Embedder;
 use kernel_storage::SqliteStore;
 use kernel_tools::{Calculator, Workspace, files_read, files_write};
 use kernel_types::{
@@ -57,7 +57,7 @@ pub(crate) async fn assemble(
     workspace: Option<&Workspace>,
     write: bool,
     keep_warm: bool,
-    embedder: Option<StaticEmbedder>,
+    embedder: Option<Box<dyn Embedder>>,
     ui: &Ui,
 ) -> Result<Machine, Failure> {
     // Without tools every text is the answer; with tools it may be followed by calls, which only a person can tell apart.
