@@ -239,7 +239,7 @@ async fn prefixes_are_kept_for_longer_where_their_agent_is_often_away() {
         let (provider, store) = (Provider { long, ..Provider::default() }, MemoryStore::new());
         let kernel = kernel(&provider, &store, |builder| builder.keep_warm(false)).await;
         let busy = vec![vec![infer()]; 30];
-        let away = [vec![sleep()], vec![infer()]].repeat(3);
+        let away = (0..3).flat_map(|_| [vec![sleep()], vec![infer()]]).collect();
         let pid = kernel.spawn(thinks([busy, away].concat())).await.unwrap();
         kernel.run_until(Until::Idle).await.unwrap();
         let asked: Vec<Retention> =
