@@ -88,6 +88,7 @@ mod pager;
 mod plan;
 mod planner;
 mod recall;
+mod recency;
 mod relevance;
 mod render;
 mod replacement;

@@ -74,7 +74,7 @@ pub(crate) fn swap_in(space: &Space) -> Vec<PageNo> {
 
 /// Whether a page that was read comes in: all that was recalled since the last call keeps within a share of the window.
 pub(crate) fn takes_in(space: &Space, page: PageNo) -> bool {
-    let recalled: u64 = space.recalled.iter().map(|group| space.table.cost(*group)).sum();
+    let recalled: u64 = space.recalled.iter().map(|group| space.table.cost(group)).sum();
     let cost = number(page).and_then(|page| space.return_cost(page));
     cost.is_some_and(|cost| recalled + cost <= space.limit() / SHARE)
 }

@@ -70,7 +70,7 @@ pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
         stubs: (*space.window.stubs).clone(),
         marks: space.window.marks(),
         fresh: space.fresh.clone(),
-        recalled: space.recalled.clone(),
+        recalled: space.recalled.iter().collect(),
         calls: space.calls,
         growth: space.growth,
         habits: space.habits,
@@ -104,11 +104,12 @@ pub(crate) fn load(
     let recount = !counted.counts_like(&space.counter);
     space.ratio = if same_model { saved.ratio } else { space.ratio };
     (space.table, space.window) = (table, window);
-    (space.fresh, space.recalled) = (saved.fresh, saved.recalled);
+    let recalled = saved.recalled.len();
+    (space.fresh, space.recalled) = (saved.fresh, saved.recalled.into_iter().collect());
     (space.calls, space.growth, space.habits) = (saved.calls, saved.growth, saved.habits);
     space.topic = saved.topic;
     (space.gaps, space.retention, space.pings) = (saved.gaps, saved.retention, saved.pings);
-    if !saved.ratio.is_sane() || !is_sound(&space) {
+    if !saved.ratio.is_sane() || recalled != space.recalled.len() || !is_sound(&space) {
         return Err(contradiction());
     }
     space.take_in(recount, swap)?;
@@ -157,7 +158,7 @@ fn is_sound(space: &Space) -> bool {
     };
     let flagged = |flag: Flags| groups().filter(|(_, page)| page.has(flag)).count();
     let lists = space.fresh.iter().all(|group| has(group, Flags::FRESH))
-        && space.recalled.iter().all(|group| has(group, Flags::RECALLED));
+        && space.recalled.iter().all(|group| has(&group, Flags::RECALLED));
     let pinned =
         space.table.live().all(|(_, page)| !page.has(Flags::PINNED) || space.table.is_resident(page));
     let strays = groups().all(|(_, page)| page.place() == Place::Window || page.slot == 0);
@@ -182,7 +183,6 @@ fn is_sound(space: &Space) -> bool {
         && count(Place::Window) == in_order
         && count(Place::Head) == distinct(&space.window.head)
         && count(Place::Notes) == distinct(&space.table.shown_notes().collect::<Vec<_>>())
-        && space.recalled.len() == distinct(&space.recalled)
         && flagged(Flags::FRESH) == space.fresh.len()
         && flagged(Flags::RECALLED) == space.recalled.len()
 }

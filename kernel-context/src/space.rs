@@ -11,6 +11,7 @@ use crate::habits::Habits;
 use crate::header::Face;
 use crate::page::{Flags, Kind, Number, Page, Place};
 use crate::pager::Trace;
+use crate::recency::Recency;
 use crate::replacement::Replacement;
 use crate::retrieval::{Hit, Index, IndexedPage, Query, Source};
 use crate::table::Table;
@@ -48,7 +49,7 @@ pub(crate) struct Space {
     /// Groups allocated since the last render, and to be in the next.
     pub(crate) fresh: BTreeSet<Number>,
     /// Groups recalled since the last render, in order.
-    pub(crate) recalled: Vec<Number>,
+    pub(crate) recalled: Recency,
     /// The clock: renders that were answered.
     pub(crate) calls: u32,
     pub(crate) growth: Growth,
@@ -227,7 +228,7 @@ impl Space {
             window: Window::default(),
             index: Index::default(),
             fresh: BTreeSet::new(),
-            recalled: Vec::new(),
+            recalled: Recency::default(),
             calls: 0,
             growth: Growth::default(),
             habits: Habits::default(),
@@ -508,10 +509,10 @@ impl Space {
             self.habits.entered();
         }
         self.fresh = unseen;
-        let (seen, unseen): (Vec<Number>, Vec<Number>) =
-            self.recalled.iter().partition(|group| self.group(**group).slot <= entries);
-        self.recalled = unseen;
+        let shown = |group: &Number| self.group(*group).slot <= entries;
+        let seen: Vec<Number> = self.recalled.iter().filter(shown).collect();
         for group in seen {
+            self.recalled.remove(group);
             self.table.update(group, |record| record.flags.set(Flags::RECALLED, false));
         }
         if let Some(topic) = self.topic.as_mut().filter(|topic| topic.page <= trace.last) {

@@ -239,8 +239,7 @@ fn down_to(ranked: &[Candidate], mut rest: u64, target: u64) -> Vec<Candidate> {
 fn last_resort(space: &Space, mut excess: u64) -> Result<Vec<Candidate>, PagerError> {
     let fresh = space.fresh.iter().copied();
     let notes = space.table.shown_notes().filter(|note| !space.group(*note).has(Flags::FRESH));
-    let recalled =
-        space.recalled.iter().rev().copied().filter(|group| space.group(*group).place() == Place::Window);
+    let recalled = space.recalled.iter().rev().filter(|group| space.group(*group).place() == Place::Window);
     let mut victims = Vec::new();
     for group in recalled.chain(notes).chain(fresh).filter(|group| !space.table.is_pinned(*group)) {
         if excess == 0 {
