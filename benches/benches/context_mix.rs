@@ -23,8 +23,12 @@ struct Space {
 impl Space {
     /// `pages` pages of 100 tokens, all of them in the window and shown.
     fn filled(pages: u64) -> Self {
-        let config =
-            PagerConfig { model: "gpt-4o".into(), window: Tokens(pages * 128), cache: CacheModel::default() };
+        let config = PagerConfig {
+            model: "gpt-4o".into(),
+            window: Tokens(pages * 128),
+            cache: CacheModel::default(),
+            keep_warm: true,
+        };
         let pager = Replacement::default().make(&config).expect("the window is not zero");
         let mut space = Self { pager, swap: MemorySwap::default(), pages, state: 1 };
         let bodies: Vec<_> = (0..BODIES).map(|number| space.swap.insert(format!("body {number}"))).collect();

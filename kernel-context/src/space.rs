@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kernel_types::{Importance, PageContent, PageNo, Recalled, Timestamp, Tokens};
+use kernel_types::{CacheModel, Importance, PageContent, PageNo, Recalled, Retention, Timestamp, Tokens};
 
 use crate::admit::bodies;
+use crate::gaps::Gaps;
 use crate::habits::Habits;
 use crate::header::Face;
 use crate::page::{Flags, Kind, Number, Page, Place};
@@ -16,8 +17,8 @@ use crate::retrieval::{Hit, Index, IndexedPage, Query, Source};
 use crate::table::Table;
 use crate::window::{Entry, Load, Shown, What, Window};
 use crate::{
-    Applied, Change, Explanation, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio, Rendered, Swap,
-    TokenCounter, planner, relevance, render, saved, survey, victims,
+    Applied, Change, Explanation, KeepWarm, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio,
+    Rendered, Returns, Swap, TokenCounter, keep, planner, relevance, render, saved, survey, victims,
 };
 
 /// How quickly the estimate of tokens a call follows what is seen: an eighth of the way.
@@ -55,6 +56,12 @@ pub(crate) struct Space {
     pub(crate) habits: Habits,
     /// What the user said last.
     pub(crate) topic: Option<Topic>,
+    /// How long the agent is away between requests.
+    pub(crate) gaps: Gaps,
+    /// How long the provider is asked to keep prefixes.
+    pub(crate) retention: Retention,
+    /// Pings since the last request.
+    pub(crate) pings: u32,
 }
 
 /// What the conversation is about now: the beginning of a page of the user.
@@ -196,6 +203,10 @@ impl Pager for Space {
         Ok(survey::explain(self, now))
     }
 
+    fn keep_warm(&self, now: Timestamp, returns: Returns) -> Option<KeepWarm> {
+        keep::keep_warm(self, now, returns)
+    }
+
     fn fork(&self) -> Box<dyn Pager> {
         Box::new(self.clone())
     }
@@ -222,6 +233,9 @@ impl Space {
             growth: Growth::default(),
             habits: Habits::default(),
             topic: None,
+            gaps: Gaps::default(),
+            retention: Retention::default(),
+            pings: 0,
         }
     }
 
@@ -242,6 +256,8 @@ impl Space {
             }
             Change::Restore { state } => *self = self.restored(*state, swap)?,
             Change::Rendered { trace, at } => self.rendered(*trace, *at),
+            Change::Warmed { at } => self.warmed(*at),
+            Change::Retain(retention) => self.retain(*retention),
             Change::Calibrate { estimated, reported } => {
                 self.ratio = self.ratio.observe(*estimated, *reported);
             }
@@ -479,7 +495,9 @@ impl Space {
         let same = self.chain_to(entries) == trace.chain;
         let known = if same { entries } else { self.window.kept() };
         let shown = Shown { entries: known, at_ms: at.0 };
-        self.window.warmed(shown, self.config.cache.ttl_s.saturating_mul(1000));
+        self.window.warmed(shown, self.cache().ttl_s.saturating_mul(1000));
+        self.gaps.request(at.0);
+        self.pings = 0;
         self.window.shown = Some(shown);
         (self.window.cut, self.window.head_cut) = (None, self.window.head_cut && !same);
         self.calls = self.calls.saturating_add(1);
@@ -501,6 +519,25 @@ impl Space {
             topic.new = false;
         }
         self.window.sweep(&mut self.table);
+    }
+
+    /// A ping read what was shown last: the provider keeps it for another while. The model saw nothing new.
+    fn warmed(&mut self, at: Timestamp) {
+        self.window.refreshed(at.0);
+        self.pings = self.pings.saturating_add(1);
+    }
+
+    /// What is written from now on is kept so long. Nothing that was written before is counted on.
+    fn retain(&mut self, retention: Retention) {
+        if self.retention != retention {
+            self.retention = retention;
+            self.window.forgotten();
+        }
+    }
+
+    /// The provider's cache, as requests of this space meet it.
+    pub(crate) fn cache(&self) -> CacheModel {
+        self.config.cache.kept(self.retention)
     }
 
     /// Whether all of a group was in a window of so many entries, when `last` was the last page.

@@ -40,8 +40,8 @@ pub use memory::{
 pub use order::{
     a_newer_note_supersedes, a_pinned_page_stays, a_resident_page_is_recalled_in_place, a_swapped_page_waits,
     an_unchanged_window_is_stable, breakpoints_are_counted, documents_larger_than_the_window_leave_first,
-    instructions_come_first, new_pages_are_shown, notes_come_last, pinning_brings_back,
-    recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
+    instructions_come_first, keeping_warm_changes_nothing_shown, new_pages_are_shown, notes_come_last,
+    pinning_brings_back, recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
 };
 pub use refusals::{
     a_window_of_pinned_pages_takes_no_more, a_window_of_zero_does_not_load, bad_input_changes_nothing,
@@ -113,6 +113,7 @@ macro_rules! pager_conformance {
             freeing_part_of_a_tool_call_frees_it
             hostile_bytes_are_refused
             instructions_come_first
+            keeping_warm_changes_nothing_shown
             loading_needs_bodies
             new_pages_are_shown
             notes_come_last

@@ -129,7 +129,8 @@ fn what_is_wrong_with_a_file_is_named_with_its_line() {
 #[test]
 fn hostile_bytes_are_refused_or_harmless() {
     let text = exported(&space());
-    for at in (0..text.len()).step_by(23).filter(|at| text.is_char_boundary(*at)) {
+    // Without the last line break it is whole.
+    for at in (0..text.trim_end().len()).step_by(23).filter(|at| text.is_char_boundary(*at)) {
         drop(read(&text[..at]).map(|_| ()).unwrap_err());
         let mut bytes = text.clone().into_bytes();
         bytes[at] ^= 0x01;

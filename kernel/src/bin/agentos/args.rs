@@ -153,6 +153,9 @@ pub(crate) struct RunArgs {
     /// 2,000 for `local`].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(256..))]
     pub(crate) window: Option<u64>,
+    /// Let the provider forget the prompt while the agent waits, rather than send it again in time where that is cheaper.
+    #[arg(long)]
+    pub(crate) no_keep_warm: bool,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
