@@ -9,7 +9,7 @@
 //!
 //! What returns before `ttl` finds the prefix warm anyway, so only what returns between `ttl` and `tn + ttl` gains. A ping
 //! reads all that was sent, P', and answers one token. A ping is sent if some n makes the left side larger; and never more
-//! than (write - read) / read in a row, so that a wait without end costs at most twice what forgetting costs.
+//! than (write - read) / read in a row, so that a wait without end is expected to cost at most about twice what forgetting costs.
 
 use kernel_types::{CacheModel, Retention, Timestamp, Tokens};
 
@@ -64,7 +64,8 @@ struct Stake {
 /// When a ping of what was shown is to be sent, if one pays.
 pub(crate) fn keep_warm(space: &Space, now: Timestamp, returns: Returns) -> Option<KeepWarm> {
     let (shown, began) = (space.window.shown?, space.gaps.last_ms()?);
-    if !space.config.keep_warm || victims::is_cold(space, now) {
+    // A clock that went back says nothing of what the provider still has.
+    if !space.config.keep_warm || now < shown_at(space) || victims::is_cold(space, now) {
         return None;
     }
     let stake = stake(space);
@@ -78,6 +79,10 @@ pub(crate) fn keep_warm(space: &Space, now: Timestamp, returns: Returns) -> Opti
     let at = Timestamp(shown.at_ms.saturating_add(stake.interval()).max(now.0));
     let tokens = space.ratio.apply(stake.sent);
     stake.pays(&survival, warm_ms, space.pings).then_some(KeepWarm { at, tokens })
+}
+
+fn shown_at(space: &Space) -> Timestamp {
+    Timestamp(space.window.shown.map_or(0, |shown| shown.at_ms))
 }
 
 fn stake(space: &Space) -> Stake {

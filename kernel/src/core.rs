@@ -41,6 +41,10 @@ pub(crate) enum Mode {
 pub(crate) struct Slots {
     pub(crate) scheduler: Box<dyn Scheduler>,
     pub(crate) free: u32,
+    /// Who asked the scheduler for a slot and was not granted one.
+    pub(crate) wanting: BTreeSet<Pid>,
+    /// Whose slot is lent to a ping.
+    pub(crate) pinging: BTreeSet<Pid>,
 }
 
 pub(crate) struct Core {
@@ -102,7 +106,12 @@ impl Core {
             .cpus
             .iter()
             .zip(schedulers)
-            .map(|(cpu, scheduler)| Slots { scheduler, free: cpu.slots().max(1) })
+            .map(|(cpu, scheduler)| Slots {
+                scheduler,
+                free: cpu.slots().max(1),
+                wanting: BTreeSet::new(),
+                pinging: BTreeSet::new(),
+            })
             .collect();
         Self {
             bodies: Arc::new(Bodies::new(parts.limits.bodies)),

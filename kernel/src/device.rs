@@ -118,7 +118,7 @@ impl Core {
         if let Err(error) = scheduler.request(process.pid, demand, now) {
             tracing::error!(%error, "scheduler refused a request");
         }
-        self.make_way(cpu);
+        self.slots[cpu].wanting.insert(process.pid);
         Some(cpu)
     }
 
@@ -128,9 +128,10 @@ impl Core {
             return;
         }
         for cpu in 0..self.slots.len() {
-            while self.slots[cpu].free > 0 {
+            while self.slots[cpu].free > 0 || self.make_way(cpu) {
                 let now = self.micros();
                 let Some(grant) = self.slots[cpu].scheduler.next(now) else { break };
+                self.slots[cpu].wanting.remove(&grant.pid);
                 let started = self
                     .with(grant.pid, |core, process| core.start_infer(process, cpu, grant.waited))
                     .unwrap_or(false);
@@ -333,6 +334,7 @@ impl Core {
     fn leave_slot(&mut self, pid: Pid, cpu: usize, granted: bool, charge: Charge) {
         let now = self.micros();
         let slots = &mut self.slots[cpu];
+        slots.wanting.remove(&pid);
         let left = if granted {
             slots.free += 1;
             slots.scheduler.settle(pid, charge, now)

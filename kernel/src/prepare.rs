@@ -87,7 +87,8 @@ impl Core {
             if !process.runnable() {
                 return None;
             }
-            core.end_ping(process, "the process goes on");
+            // The step's own commit takes the record along.
+            core.stop_ping(process, "the process goes on");
             let spent = process.left().steps == Some(0);
             if let Some(signal) = process.image.signal.filter(|_| spent) {
                 // No step is left to ask the program in.

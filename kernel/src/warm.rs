@@ -32,12 +32,13 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a process sent last: what a ping sends.
 pub(crate) struct Kept {
-    prompt: Arc<Prompt>,
+    /// None once it is not to be sent again.
+    prompt: Option<Arc<Prompt>>,
     view: PageView,
     args: InferArgs,
+    /// What the call asked for that it was made for: the next may ask for as much.
+    output: Tokens,
     cpu: usize,
-    /// It was sent in vain, or refused: not again before the next call.
-    vain: bool,
 }
 
 /// A ping that was sent.
@@ -68,17 +69,15 @@ impl Process {
     }
 
     /// No more pings before the next call.
-    fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         if let Some(kept) = &mut self.kept {
-            kept.vain = true;
+            kept.prompt = None;
         }
     }
 
-    /// What a ping without an answer is charged: its prompt, if it was sent.
-    fn ping_spent(&self) -> TokenUsage {
-        let sent = self.pinging.as_ref().and(self.kept.as_ref());
-        let input = sent.map_or(Tokens::ZERO, |kept| kept.view.tokens);
-        TokenUsage { input, estimated: true, ..TokenUsage::default() }
+    /// Its ping is with the provider.
+    fn ping_sent(&self) -> bool {
+        self.pinging.as_ref().is_some_and(|pinging| pinging.abort.is_some())
     }
 }
 
@@ -95,14 +94,19 @@ impl Core {
         let open = process.image.open.get(seq.0 as usize)?;
         let Call::Infer(args) = &open.pending.as_ref()?.call else { return None };
         let args = InferArgs { max_output: OUTPUT, ..args.clone() };
-        let (prompt, view) = (Arc::clone(&ready.prompt), ready.view.clone());
-        Some(Kept { prompt, view, args, cpu: served.cpu, vain: false })
+        let (prompt, view) = (Some(Arc::clone(&ready.prompt)), ready.view.clone());
+        Some(Kept { prompt, view, args, output: ready.max_output, cpu: served.cpu })
     }
 
     /// Notes when a process that waits is to be pinged, if its pager wants that.
     pub(crate) fn expect_ping(&mut self, process: &mut Process) {
+        if process.pinging.is_some() {
+            // What is due is its end.
+            return;
+        }
         self.forget_ping(process);
-        let idle = process.image.ping.is_none() && process.kept.as_ref().is_some_and(|kept| !kept.vain);
+        let able = process.kept.as_ref().is_some_and(|kept| kept.prompt.is_some());
+        let idle = process.image.ping.is_none() && able;
         if !idle || !process.waits() {
             return;
         }
@@ -167,6 +171,7 @@ impl Core {
         for pid in open.map(|process| process.pid).collect::<Vec<_>>() {
             self.with(pid, |core, process| {
                 core.end_ping(process, "the kernel was paused");
+                process.give_up();
                 core.settle(process);
             });
         }
@@ -189,12 +194,18 @@ impl Core {
 
     /// Takes a ping through the gate, as far as its durable intent.
     fn ping(&mut self, process: &mut Process, now: Timestamp) {
+        if process.pinging.is_some() {
+            // Its task has a timeout; one that blocks its thread never sees it.
+            self.end_ping(process, "no answer in time");
+            process.give_up();
+            return self.settle(process);
+        }
         if process.image.ping.is_some() || !process.waits() || process.committing {
             // A commit under way asks anew when it is done.
             return;
         }
         let Some(at) = self.wanted(process) else { return };
-        let Some(kept) = process.kept.as_ref().filter(|kept| !kept.vain) else { return };
+        let Some(kept) = process.kept.as_ref().filter(|kept| kept.prompt.is_some()) else { return };
         if at > now {
             return self.due(process, at);
         }
@@ -202,7 +213,7 @@ impl Core {
             return self.due(process, now.after(AGAIN.into()));
         }
         let (call, view) = (Call::Infer(kept.args.clone()), kept.view.clone());
-        let (decision, reserved) = self.admit_ping(process, &call, &view);
+        let (decision, reserved) = self.admit_ping(process, &call, kept);
         let seq = Seq::ping(process.image.pings);
         process.image.pings += 1;
         let refused = (!decision.is_allow()).then(|| refusal(SyscallNo::Infer, &decision));
@@ -220,8 +231,10 @@ impl Core {
         self.queue_commit(process);
     }
 
-    /// What the gate and the budget say, and what the ping holds. It is no device call of the program: none is counted.
-    fn admit_ping(&self, process: &Process, call: &Call, view: &PageView) -> (Decision, Reservation) {
+    /// What the gate and the budget say, and what the ping holds. It is no device call of the program: none is counted. A budget
+    /// that has no room for the next call beside it is not spent on it.
+    fn admit_ping(&self, process: &Process, call: &Call, kept: &Kept) -> (Decision, Reservation) {
+        let view = &kept.view;
         let decision = self.decide(process, call);
         let Some(model) = self.model_of(view).filter(|_| decision.is_allow()) else {
             return (decision, Reservation::default());
@@ -233,7 +246,13 @@ impl Core {
         }
         let tokens = view.tokens.saturating_add(OUTPUT);
         let reserved = Reservation { calls: 0, tokens, cost: most.unwrap_or_default() };
-        match process.exceeded(&reserved) {
+        let next = ceiling(view, kept.output, model).unwrap_or_default();
+        let both = Reservation {
+            calls: 1,
+            tokens: tokens.saturating_add(view.tokens).saturating_add(kept.output),
+            cost: reserved.cost.saturating_add(next),
+        };
+        match process.exceeded(&both) {
             Some((limit, left, needed)) => {
                 (Decision::OverQuota { limit, left, needed }, Reservation::default())
             }
@@ -252,15 +271,17 @@ impl Core {
         let cpu = kept.cpu;
         // Who waits for a slot comes first.
         self.pump_slots();
-        if !process.waits() || !self.pinging || self.slots[cpu].free == 0 {
+        let prompt = kept.prompt.clone().filter(|_| process.waits() && self.pinging);
+        let Some(prompt) = prompt.filter(|_| self.slots[cpu].free > 0) else {
             return self.end_ping(process, "no longer needed, or no slot is free");
-        }
+        };
         self.slots[cpu].free -= 1;
+        self.slots[cpu].pinging.insert(process.pid);
         let key = CallKey { pid: process.pid, step: process.image.step, seq: ping.seq };
         let request = InferRequest {
             key,
             model: kept.view.model.clone(),
-            prompt: Arc::clone(&kept.prompt),
+            prompt,
             max_output: OUTPUT,
             temperature: kept.args.temperature,
         };
@@ -270,6 +291,7 @@ impl Core {
         self.starts.push_back(Start { key, attempt: 1, future: guarded(work, timeout) });
         let (started, at) = (Instant::now(), self.now());
         process.pinging = Some(Pinging { key, abort: None, started, at, cpu });
+        self.due(process, at.after((timeout + AGAIN).into()));
     }
 
     /// Takes the answer to a ping. One that was ended meanwhile has its outcome already.
@@ -283,8 +305,8 @@ impl Core {
                 End::Infer(Err(error)) if not_served(error.kind()) => {
                     (TokenUsage::default(), Err(cpu_error(&error)))
                 }
-                End::Infer(Err(error)) => (process.ping_spent(), Err(cpu_error(&error))),
-                other => (process.ping_spent(), Err(broken(other))),
+                End::Infer(Err(error)) => (core.ping_spent(process), Err(cpu_error(&error))),
+                other => (core.ping_spent(process), Err(broken(other))),
             };
             let mut expected = None;
             match &result {
@@ -300,11 +322,7 @@ impl Core {
     /// What was sent last is cached for another while. A provider that had forgotten it, or caches nothing, is not asked again.
     fn warmed(&mut self, process: &mut Process, usage: &TokenUsage) -> Option<Tokens> {
         let at = process.pinging.as_ref()?.at;
-        let before = process.answered.as_ref()?;
-        let model = self.model_of(&process.kept.as_ref()?.view)?;
-        let now = SentPrompt { at, ..before.clone() };
-        let stable = now.segments.iter().map(|segment| segment.tokens).sum();
-        let expected = expected_cache(Some(before), &now, stable, &model.cache).tokens;
+        let (now, expected) = self.ping_expected(process)?;
         process.answered = Some(now);
         if usage.cached.0 < expected.0 / 2 && !usage.estimated {
             process.give_up();
@@ -321,16 +339,41 @@ impl Core {
         Some(expected)
     }
 
+    /// The prompt that a ping sends, and what of it is expected to be cached.
+    fn ping_expected(&self, process: &Process) -> Option<(SentPrompt, Tokens)> {
+        let (at, before) = (process.pinging.as_ref()?.at, process.answered.as_ref()?);
+        let model = self.model_of(&process.kept.as_ref()?.view)?;
+        let now = SentPrompt { at, ..before.clone() };
+        let stable = now.segments.iter().map(|segment| segment.tokens).sum();
+        let expected = expected_cache(Some(before), &now, stable, &model.cache).tokens;
+        Some((now, expected))
+    }
+
+    /// What a ping without an answer is charged: its prompt, read from the cache as far as expected; nothing if it was not sent.
+    fn ping_spent(&self, process: &Process) -> TokenUsage {
+        let sent = process.kept.as_ref().filter(|_| process.ping_sent());
+        let input = sent.map_or(Tokens::ZERO, |kept| kept.view.tokens);
+        let cached = self.ping_expected(process).map_or(Tokens::ZERO, |(_, expected)| expected.min(input));
+        TokenUsage { input, cached, estimated: true, ..TokenUsage::default() }
+    }
+
     /// Ends a ping: what it used so far is charged.
     pub(crate) fn end_ping(&mut self, process: &mut Process, why: &str) {
+        if self.stop_ping(process, why) {
+            self.queue_commit(process);
+        }
+    }
+
+    /// Likewise; the record goes with the commit that follows anyway. Says whether there was one.
+    pub(crate) fn stop_ping(&mut self, process: &mut Process, why: &str) -> bool {
         self.forget_ping(process);
         if process.image.ping.is_none() {
-            return;
+            return false;
         }
-        let usage = process.ping_spent();
+        let usage = self.ping_spent(process);
         let error = SysError::new(ErrorKind::Cancelled, format!("keep warm: {why}"));
         self.charge_ping(process, usage, Err(error), None);
-        self.queue_commit(process);
+        true
     }
 
     fn charge_ping(
@@ -374,23 +417,21 @@ impl Core {
             abort.abort();
         }
         self.slots[pinging.cpu].free += 1;
+        self.slots[pinging.cpu].pinging.remove(&process.pid);
     }
 
-    /// Real work wants a slot: where none is free, a ping gives its own.
-    pub(crate) fn make_way(&mut self, cpu: usize) {
-        if self.slots[cpu].free > 0 {
-            return;
-        }
-        let pings = |process: &Process| process.pinging.as_ref().is_some_and(|ping| ping.cpu == cpu);
-        let Some(pid) = self.processes.values().find(|process| pings(process)).map(|process| process.pid)
-        else {
-            return;
+    /// Where somebody waits for a slot and none is free, a ping gives its own. Says whether one did.
+    pub(crate) fn make_way(&mut self, cpu: usize) -> bool {
+        let slots = &self.slots[cpu];
+        let Some(pid) = slots.pinging.first().copied().filter(|_| !slots.wanting.is_empty()) else {
+            return false;
         };
-        self.with(pid, |core, process| {
+        let ended = self.with(pid, |core, process| {
             core.end_ping(process, "the slot is needed");
             process.give_up();
             core.settle(process);
         });
+        ended.is_some() && self.slots[cpu].free > 0
     }
 
     /// A ping that was in flight when the kernel stopped: charged at the most it can have cost, never sent again.
