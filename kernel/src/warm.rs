@@ -234,7 +234,9 @@ impl Core {
     /// What the gate and the budget say, and what the ping holds. It is no device call of the program: none is counted. A budget
     /// that has no room for the next call beside it is not spent on it.
     fn admit_ping(&self, process: &Process, call: &Call, kept: &Kept) -> (Decision, Reservation) {
-        let view = &kept.view;
+        // The provider's count of it is known by now.
+        let reported = process.answered.as_ref().map_or(Tokens::ZERO, |answered| answered.reported);
+        let view = &PageView { tokens: kept.view.tokens.max(reported), ..kept.view.clone() };
         let decision = self.decide(process, call);
         let Some(model) = self.model_of(view).filter(|_| decision.is_allow()) else {
             return (decision, Reservation::default());

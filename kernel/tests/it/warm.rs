@@ -344,9 +344,9 @@ async fn a_budget_that_has_no_room_for_it_refuses_a_ping_and_nothing_else() {
     for room in [true, false] {
         let (provider, store) = (Provider::default(), MemoryStore::new());
         let kernel = kernel(&provider, &store, |builder| builder).await;
-        // A call holds its prompt (some 400 tokens) and 100 more, and uses 1,001. After the first, 999 tokens would do for a
-        // ping, but then not for the second call.
-        let budget = Budget { tokens: Some(Tokens(if room { 4_000 } else { 1_950 })), ..Budget::default() };
+        // A call uses 1,001 tokens and holds 100 more. After the first, 1,300 would do for a ping, but then not for the
+        // second call.
+        let budget = Budget { tokens: Some(Tokens(if room { 4_000 } else { 2_300 })), ..Budget::default() };
         let pid = kernel.spawn(Spec { budget, ..away() }).await.unwrap();
         kernel.run_until(Until::Idle).await.unwrap();
         let found = pings(&store, pid).await;
