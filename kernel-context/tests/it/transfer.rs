@@ -104,7 +104,7 @@ fn what_is_wrong_with_a_file_is_named_with_its_line() {
     check("", "line 1: the file is cut off");
     check("hello\n", "line 1: expected value");
     check("{}\n", "line 1: not an exported space");
-    check(&text.replacen("\"version\":1", "\"version\":9", 1), "version 9 of the format, this build reads 1");
+    check(&text.replacen("\"version\":2", "\"version\":9", 1), "version 9 of the format, this build reads 2");
     check(&text.replacen("generational", "lru", 1), "paged by \"lru\", this pager is \"generational\"");
     check(&with(3, "{"), "line 3: EOF while parsing");
     check(&with(4, "{\"page\":3}"), "line 4: missing field");
