@@ -494,6 +494,8 @@ impl Space {
         let grown_from = self.window.order.prefix(before as usize);
         let same = self.chain_to(entries) == trace.chain;
         let known = if same { entries } else { self.window.kept() };
+        // What changed while the model was answering was not shown, and what follows may still join it.
+        self.window.chained = self.window.chained.min(known);
         let shown = Shown { entries: known, at_ms: at.0 };
         self.window.warmed(shown, self.cache().ttl_s.saturating_mul(1000));
         self.gaps.request(at.0);

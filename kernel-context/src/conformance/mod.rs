@@ -30,7 +30,7 @@ pub use budget::{
 pub use family::{Walked, every_promise_is_kept_at_random, random_walk};
 pub use groups::{
     a_tool_call_leaves_and_returns_with_its_result, freeing_part_of_a_tool_call_frees_it,
-    orphans_are_refused, parallel_tool_calls_are_one_group,
+    orphans_are_refused, parallel_tool_calls_are_one_group, what_follows_joins_until_it_is_shown,
 };
 pub use memory::{
     a_failed_change_changes_nothing, a_freed_page_is_not_found, a_missing_body_is_a_fault,
@@ -129,6 +129,7 @@ macro_rules! pager_conformance {
             text_is_not_empty
             the_same_changes_give_the_same_state
             vectors_survive_saving_and_forking
+            what_follows_joins_until_it_is_shown
         ] $($then)* }
     };
     (@with [$($law:ident)*] @table) => { &[$((stringify!($law), $law as Law)),*] };

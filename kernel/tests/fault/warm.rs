@@ -76,7 +76,8 @@ async fn a_ping_in_flight_at_a_kill_is_interrupted_charged_and_not_sent_again() 
     let mut child = Started::start(folder, "warm 0");
     assert!(child.wait_ready());
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !folder.join(PINGED).exists() {
+    // The file is there before the line is.
+    while !std::fs::read_to_string(folder.join(PINGED)).is_ok_and(|sent| sent.ends_with('\n')) {
         assert!(Instant::now() < deadline && !child.ended(), "no ping was sent");
         std::thread::sleep(Duration::from_millis(1));
     }
