@@ -110,7 +110,7 @@ impl Core {
             Demand { input: ready.view.tokens, cached: ready.view.expected_cached, output: ready.max_output };
         let scheduler = &mut self.slots[cpu].scheduler;
         if scheduler.standing(process.pid).is_none() {
-            let entry = Entry { pid: process.pid, priority: process.image.priority };
+            let entry = Entry::new(process.pid).urgent(process.image.priority);
             if let Err(error) = scheduler.admit(entry, now) {
                 tracing::error!(%error, "scheduler refused a process");
             }
@@ -129,7 +129,7 @@ impl Core {
         for cpu in 0..self.slots.len() {
             while self.slots[cpu].free > 0 {
                 let now = self.micros();
-                let Some(grant) = self.slots[cpu].scheduler.next(now) else { break };
+                let Some(grant) = self.slots[cpu].scheduler.next(&Slot::default(), now) else { break };
                 let started = self
                     .with(grant.pid, |core, process| core.start_infer(process, cpu, grant.waited))
                     .unwrap_or(false);
