@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use kernel_types::Pid;
 
+use crate::cost::Cost;
 use crate::weight::Weight;
 
 use super::queue::{Index, Queue};
@@ -51,8 +52,8 @@ pub(super) struct Tenant {
 }
 
 impl Tenant {
-    pub(super) fn new(index: Index, slots: u32) -> Self {
-        Self { index, families: 0, queue: Queue::new(slots), roots: Vec::new() }
+    pub(super) fn new(index: Index, slots: u32, slack: Cost) -> Self {
+        Self { index, families: 0, queue: Queue::new(slots, slack), roots: Vec::new() }
     }
 
     pub(super) fn add(&mut self, root: Pid, weight: Weight) -> Index {
@@ -75,5 +76,10 @@ impl Tenant {
     /// The root of the family that is next.
     pub(super) fn next(&mut self) -> Option<Pid> {
         self.queue.next().and_then(|index| self.roots[index as usize])
+    }
+
+    /// The root of the family that would be next if no time went by.
+    pub(super) fn first(&self) -> Option<Pid> {
+        self.queue.first().and_then(|index| self.roots[index as usize])
     }
 }

@@ -112,7 +112,7 @@ impl Default for Fair {
             tenants: HashMap::new(),
             weights: HashMap::new(),
             places: Vec::new(),
-            top: Queue::new(1),
+            top: Queue::new(1, SLACK),
             turns: HashMap::new(),
             slots: 1,
             requests: 0,
@@ -130,7 +130,8 @@ impl Fair {
     /// The same with another slack, in input tokens: how far ahead of its due a process may run for its warm context.
     #[must_use]
     pub fn with_slack(self, tokens: u64) -> Self {
-        Self { slack: Cost(tokens.saturating_mul(10)), ..self }
+        let slack = Cost(tokens.saturating_mul(10));
+        Self { slack, top: Queue::new(1, slack), ..self }
     }
 
     /// The same with another time slice.
@@ -155,7 +156,7 @@ impl Fair {
     }
 
     fn family_of(&mut self, entry: &Entry) -> &mut Family {
-        let slots = self.slots;
+        let (slots, slack) = (self.slots, self.slack);
         let (top, places, weights) = (&mut self.top, &mut self.places, &self.weights);
         let tenants = &mut self.tenants;
         self.families.entry(entry.family).or_insert_with(|| {
@@ -166,7 +167,7 @@ impl Fair {
                     places.resize(place + 1, 0);
                 }
                 places[place] = entry.tenant;
-                Tenant::new(index, slots)
+                Tenant::new(index, slots, slack)
             });
             let index = tenant.add(entry.family, Weight::of(entry.priority));
             Family::new(entry.tenant, index)
@@ -181,8 +182,8 @@ impl Fair {
     }
 
     /// What the family that is next in a tenant asks for.
-    fn head(&mut self, tenant: u64) -> Option<Cost> {
-        let root = self.tenants.get_mut(&tenant)?.next()?;
+    fn head(&self, tenant: u64) -> Option<Cost> {
+        let root = self.tenants.get(&tenant)?.first()?;
         let first = self.families.get(&root)?.first()?;
         self.demand(first).map(|demand| demand.cost())
     }
@@ -218,8 +219,7 @@ impl Fair {
             let State::Waiting { order, .. } = process.state else { return None };
             let family = self.families.get(&process.family)?;
             let tenant = self.tenants.get(&family.tenant)?;
-            let may =
-                self.top.may_go(tenant.index, self.slack) && tenant.queue.may_go(family.index, self.slack);
+            let may = self.top.may_go(tenant.index) && tenant.queue.may_go(family.index);
             may.then(|| (tenant.queue.deadline(family.index), order, *pid))
         };
         slot.warm.iter().filter(|pid| !over(pid)).filter_map(place).min().map(|(_, _, pid)| pid)

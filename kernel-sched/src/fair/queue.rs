@@ -19,8 +19,8 @@ use super::classes::Classes;
 /// Virtual time is counted in 2^-20 of a tenth of a token at the middle weight: rounding stays below a token in 10^9 calls.
 const SCALE: i128 = 1 << 30;
 
-/// The most of a call's cost that counts for its deadline: 5,000 tokens of input. A long call is due as soon as the first part
-/// of it is, or it would wait until all others had as much.
+/// The request of every call: what counts for its deadline, 5,000 tokens of input. A call's own cost would let long ones wait
+/// until all others had as much; with one size for all, equals are served in the order of their virtual times.
 const REQUEST: u64 = 50_000;
 
 /// A member's place in the queue.
@@ -38,6 +38,8 @@ struct Member {
     eligible: bool,
     /// It waits or holds a slot.
     active: bool,
+    /// The virtual time at which it fell asleep.
+    slept: i128,
     /// How far behind it may be when it wakes: the estimate it last asked for.
     last: u64,
 }
@@ -49,6 +51,7 @@ pub(super) struct Reserved(i128);
 /// Members that share slots by their weights.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
+    slack: Cost,
     members: Vec<Option<Member>>,
     free: Vec<Index>,
     /// Who waits, by virtual time, then by the order of requests.
@@ -63,8 +66,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(slots: u32) -> Self {
+    /// For so many slots; a member that is warm may go so far ahead.
+    pub(super) fn new(slots: u32, slack: Cost) -> Self {
         Self {
+            slack,
             members: Vec::new(),
             free: Vec::new(),
             waiting: BTreeSet::new(),
@@ -89,6 +94,7 @@ impl Queue {
             waits: None,
             eligible: false,
             active: false,
+            slept: i128::MIN,
             last: 0,
         };
         if let Some(index) = self.free.pop() {
@@ -162,13 +168,15 @@ impl Queue {
         }
     }
 
+    /// Virtual time stands still between two grants: who asks again before the next one has its place as if it had never left.
     fn wake(&mut self, index: Index) {
-        self.advance();
         let now = self.now;
         let effective = self.classes.effective(self.member(index).weight);
-        let limit = stretch(self.dearest, effective);
+        let behind = stretch(self.dearest, effective);
+        let ahead = stretch(self.dearest.saturating_add(self.slack.0), effective);
         let member = self.member_mut(index);
-        member.time = now + member.time.clamp(-limit, limit);
+        let slept = member.slept < now;
+        member.time = now + if slept { member.time.clamp(-behind, ahead) } else { member.time };
         member.active = true;
         let (weight, time) = (member.weight, member.time);
         self.classes.add(weight, time);
@@ -180,11 +188,11 @@ impl Queue {
         if member.holds > 0 || member.waits.is_some() || !member.active {
             return;
         }
-        self.advance();
         let now = self.now;
         let member = self.member_mut(index);
         let (weight, time) = (member.weight, member.time);
         member.active = false;
+        member.slept = now;
         member.time -= now;
         self.classes.remove(weight, time);
     }
@@ -193,7 +201,7 @@ impl Queue {
         let now = self.now;
         let effective = self.classes.effective(self.member(index).weight);
         let member = self.member_mut(index);
-        let deadline = member.time + stretch(cost.min(REQUEST), effective);
+        let deadline = member.time + stretch(REQUEST, effective);
         member.waits = Some((deadline, order));
         member.eligible = member.time <= now;
         member.last = cost;
@@ -249,19 +257,25 @@ impl Queue {
     /// Who is next, if anybody waits.
     pub(super) fn next(&mut self) -> Option<Index> {
         self.advance();
+        self.first()
+    }
+
+    /// Who would be next if no time went by.
+    pub(super) fn first(&self) -> Option<Index> {
         let first = self.eligible.first().or_else(|| self.waiting.first());
         first.map(|(_, _, index)| *index)
     }
 
-    /// Whether a member that waits may go before who is next, being warm, with a slack of `slack`.
-    pub(super) fn may_go(&self, index: Index, slack: Cost) -> bool {
+    /// Whether a member that waits may go before who is next, being warm.
+    pub(super) fn may_go(&self, index: Index) -> bool {
         let member = self.member(index);
         let Some((least, _, _)) = self.waiting.first() else { return false };
         let smallest = self.classes.least().unwrap_or(1);
         let effective = self.classes.effective(member.weight);
-        member.waits.is_some()
-            && member.time <= self.now + stretch(slack.0, effective)
-            && member.time <= least + stretch(slack.0.saturating_add(self.dearest), smallest)
+        self.slack.0 > 0
+            && member.waits.is_some()
+            && member.time <= self.now + stretch(self.slack.0, effective)
+            && member.time <= least + stretch(self.slack.0.saturating_add(self.dearest), smallest)
     }
 
     /// Orders members that may go: smaller goes first.
