@@ -59,11 +59,6 @@ impl Classes {
         weight.min(self.cap)
     }
 
-    /// The smallest weight there is.
-    pub(super) fn least(&self) -> Option<u32> {
-        self.classes.first_key_value().map(|(weight, _)| self.effective(*weight))
-    }
-
     /// The weighted mean of the virtual times; `None` without members.
     pub(super) fn mean(&self) -> Option<i128> {
         let (mut sum, mut all) = (0_i128, 0_i128);

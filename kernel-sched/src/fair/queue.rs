@@ -266,16 +266,16 @@ impl Queue {
         first.map(|(_, _, index)| *index)
     }
 
-    /// Whether a member that waits may go before who is next, being warm.
+    /// Whether a member that waits may go before who is next, being warm: not if it is further ahead
+    /// of anybody who waits than the bound for the two allows, whatever the other's weight.
     pub(super) fn may_go(&self, index: Index) -> bool {
         let member = self.member(index);
         let Some((least, _, _)) = self.waiting.first() else { return false };
-        let smallest = self.classes.least().unwrap_or(1);
         let effective = self.classes.effective(member.weight);
         self.slack.0 > 0
             && member.waits.is_some()
             && member.time <= self.now + stretch(self.slack.0, effective)
-            && member.time <= least + stretch(self.slack.0.saturating_add(self.dearest), smallest)
+            && member.time <= least + stretch(self.slack.0.saturating_add(self.dearest), effective)
     }
 
     /// Orders members that may go: smaller goes first.

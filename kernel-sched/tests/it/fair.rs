@@ -135,6 +135,10 @@ fn nobody_is_ahead_or_apart_by_more_than_the_bounds() {
         let count = random.random_range(12..=24);
         let priorities = priorities(&mut random, count);
         let mut crowd = Crowd::new(seed, slots, slack, &priorities, 1);
+        if crowd.weights.iter().max().unwrap() * u64::from(slots) > crowd.weights.iter().sum() {
+            // Who is due more than a slot is capped: a law of its own.
+            continue;
+        }
         for step in 0..1_000 {
             crowd.decide();
             let (ahead, apart) = crowd.spread();
