@@ -35,8 +35,12 @@ struct Space {
 
 impl Space {
     fn new(window: u64) -> Self {
-        let config =
-            PagerConfig { model: "gpt-4o".into(), window: Tokens(window), cache: CacheModel::default() };
+        let config = PagerConfig {
+            model: "gpt-4o".into(),
+            window: Tokens(window),
+            cache: CacheModel::default(),
+            keep_warm: true,
+        };
         let pager = Replacement::default().make(&config).expect("the window is not zero");
         Self { pager, swap: MemorySwap::default() }
     }
@@ -104,8 +108,12 @@ fn evict(c: &mut Criterion) {
     group.bench_function("compaction of 900 pages", |b| {
         let full = Space::filled(1_000_000, 900, 0);
         let tokens: u64 = full.pager.pages().iter().map(|status| status.tokens.0).sum();
-        let config =
-            PagerConfig { model: "gpt-4o".into(), window: Tokens(tokens), cache: CacheModel::default() };
+        let config = PagerConfig {
+            model: "gpt-4o".into(),
+            window: Tokens(tokens),
+            cache: CacheModel::default(),
+            keep_warm: true,
+        };
         let saved = full.pager.save().expect("a state can be saved");
         let load = || Replacement::default().load(&config, &saved, &full.swap).expect("a saved state loads");
         b.iter_batched_ref(

@@ -10,8 +10,9 @@ use kernel_types::{CacheModel, PageKind, PageNo, Timestamp, Tokens};
 const BODIES: usize = 64;
 /// Pages of the large space. Builds with debug assertions look at all of it after every change: they only try it out.
 const LARGE: u64 = if cfg!(debug_assertions) { 3_000 } else { 1_000_000 };
-/// Operations of one round.
-const ROUND: u64 = 6;
+/// Pages that are touched and read in a round, beside the one that is pinned and unpinned and the one that leaves and comes
+/// back: as often as each other, and as agents do it, who use pages far more often than they lose them.
+const MIXES: [(&str, u64); 2] = [("all alike", 1), ("mostly used", 8)];
 
 struct Space {
     pager: Box<dyn Pager>,
@@ -23,8 +24,12 @@ struct Space {
 impl Space {
     /// `pages` pages of 100 tokens, all of them in the window and shown.
     fn filled(pages: u64) -> Self {
-        let config =
-            PagerConfig { model: "gpt-4o".into(), window: Tokens(pages * 128), cache: CacheModel::default() };
+        let config = PagerConfig {
+            model: "gpt-4o".into(),
+            window: Tokens(pages * 128),
+            cache: CacheModel::default(),
+            keep_warm: true,
+        };
         let pager = Replacement::default().make(&config).expect("the window is not zero");
         let mut space = Self { pager, swap: MemorySwap::default(), pages, state: 1 };
         let bodies: Vec<_> = (0..BODIES).map(|number| space.swap.insert(format!("body {number}"))).collect();
@@ -48,13 +53,16 @@ impl Space {
         PageNo(1 + (self.state >> 20) % self.pages)
     }
 
-    /// Each operation once, on pages drawn at random; what was evicted comes back, so that the window stays full.
-    fn round(&mut self) {
-        let (touched, pinned, read, evicted) = (self.any(), self.any(), self.any(), self.any());
-        self.apply(&Change::Touch(vec![touched]));
+    /// Operations on pages drawn at random; what was evicted comes back, so that the window stays full.
+    fn round(&mut self, used: u64) {
+        for _ in 0..used {
+            let (touched, read) = (self.any(), self.any());
+            self.apply(&Change::Touch(vec![touched]));
+            black_box(self.pager.read(read, &self.swap)).expect("the page is there");
+        }
+        let (pinned, evicted) = (self.any(), self.any());
         self.apply(&Change::Pin(pinned));
         self.apply(&Change::Unpin(pinned));
-        black_box(self.pager.read(read, &self.swap)).expect("the page is there");
         self.apply(&Change::Evict(vec![evicted]));
         self.apply(&Change::Recall(vec![evicted]));
     }
@@ -62,10 +70,12 @@ impl Space {
 
 fn mix(c: &mut Criterion) {
     let mut group = c.benchmark_group("context/mix");
-    group.throughput(Throughput::Elements(ROUND));
     for pages in [1_000, LARGE] {
         let mut space = Space::filled(pages);
-        group.bench_function(BenchmarkId::new("pages", pages), |b| b.iter(|| space.round()));
+        for (name, used) in MIXES {
+            group.throughput(Throughput::Elements(2 * used + 4));
+            group.bench_function(BenchmarkId::new(name, pages), |b| b.iter(|| space.round(used)));
+        }
     }
     group.finish();
 }

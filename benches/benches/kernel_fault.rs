@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use kernel::{Input, Kernel, Limits, Program, ProgramError, ProgramFactory, Saved, Step, Until};
 use kernel_llm::{Canned, FnCpu, model_info};
 use kernel_storage::SqliteStore;
-use kernel_types::{Answer, Call, ExitStatus, NewPage, PageKind, PageNo, Spec, Tokens};
+use kernel_types::{Answer, Call, ExitStatus, InferArgs, NewPage, PageKind, PageNo, Spec, Tokens};
 
 /// Pages of the process; builds with debug assertions only try it out.
 const PAGES: u64 = if cfg!(debug_assertions) { 200 } else { 5_000 };
 const READS: usize = if cfg!(debug_assertions) { 50 } else { 20_000 };
+/// Pages allocated by one call.
+const BATCH: usize = 500;
 const WORDS_A_PAGE: usize = 300;
 
 /// How long each read took, and how many pages were not in the window before.
@@ -29,14 +31,25 @@ struct Reader {
     measured: Arc<Mutex<Measured>>,
     state: u64,
     asked: Option<Instant>,
+    durable: bool,
 }
 
 impl Program for Reader {
     fn step(&mut self, input: Input) -> Step {
         match input {
-            Input::Start(_) => return Step::Calls(vec![Call::PageAlloc { pages: pages() }]),
+            Input::Start(_) => {
+                let some = |pages: &[NewPage]| Call::PageAlloc { pages: pages.to_vec() };
+                let question = NewPage::text(PageKind::User, "What is the answer?");
+                let all = pages().chunks(BATCH).map(some).collect::<Vec<_>>();
+                return Step::Calls(all.into_iter().chain([some(&[question])]).collect());
+            }
+            // An inference commits: from then on the store has the bodies.
+            Input::Replies(_) if !std::mem::replace(&mut self.durable, true) => {
+                return Step::Calls(vec![Call::Infer(InferArgs::default())]);
+            }
             Input::Signal(signal) => return Step::Exit(ExitStatus::Killed(signal)),
             Input::Replies(replies) => {
+                assert!(replies.iter().all(|reply| reply.result.is_ok()), "{replies:?}");
                 let mut measured = self.measured.lock().expect("nobody panics with it");
                 if let Some(asked) = self.asked {
                     measured.times.push(asked.elapsed());
@@ -72,7 +85,7 @@ struct Readers(Arc<Mutex<Measured>>);
 
 impl ProgramFactory for Readers {
     fn start(&self, _: &Spec) -> Result<Box<dyn Program>, ProgramError> {
-        Ok(Box::new(Reader { measured: Arc::clone(&self.0), state: 1, asked: None }))
+        Ok(Box::new(Reader { measured: Arc::clone(&self.0), state: 1, asked: None, durable: false }))
     }
 
     fn load(&self, _: &Saved) -> Result<Box<dyn Program>, ProgramError> {

@@ -26,7 +26,7 @@ fn request(model: &str, turns: usize) -> InferRequest {
     InferRequest {
         key: CallKey { pid: Pid::from_parts(1, 1), step: StepNo(1), seq: Seq(0) },
         model: model.to_owned(),
-        prompt: Arc::new(Prompt { messages: messages.collect(), tools: Vec::new() }),
+        prompt: Arc::new(Prompt { messages: messages.collect(), ..Prompt::default() }),
         max_output: Tokens(512),
         temperature: None,
     }

@@ -23,7 +23,7 @@ use std::io::{BufRead, Write};
 
 use kernel_context::sim::{Kind, Page, Process, Shown};
 use kernel_context::{PagerConfig, PagerFactory, Replacement, Segment};
-use kernel_types::{Catalogue, Importance, Tokens};
+use kernel_types::{CacheModel, Catalogue, Importance, Tokens};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -176,7 +176,10 @@ impl Desk {
             let all: Vec<&str> = self.catalogue.caches().map(|(name, _)| name).collect();
             format!("no provider {provider} in the catalogue; there are {}", all.join(", "))
         })?;
-        let config = PagerConfig { model: "gpt-4o".to_owned(), window: Tokens(window), cache: *cache };
+        // Who drives this prices what it is answered: no ping can be told, and the provider's name says how long it keeps things.
+        let cache = CacheModel { long: None, ..*cache };
+        let config =
+            PagerConfig { model: "gpt-4o".to_owned(), window: Tokens(window), cache, keep_warm: false };
         let pinned: Vec<Page<String>> =
             pinned.iter().map(|page| page.page(Kind::System)).collect::<Result<_, _>>()?;
         let process = Process::open(&replacement, &config, &pinned)

@@ -203,7 +203,7 @@ impl Space {
             self.fresh.remove(&group);
         }
         if was.has(Flags::RECALLED) {
-            self.recalled.retain(|recalled| *recalled != group);
+            self.recalled.remove(group);
         }
     }
 }

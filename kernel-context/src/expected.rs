@@ -7,7 +7,7 @@
 //! A pager's counts are estimates, but the provider counted the prompt before: what was sent is scaled to its count. So where a
 //! window only grew, what is expected is exact.
 
-use kernel_types::{CacheModel, Message, PageNo, Role, Timestamp, Tokens};
+use kernel_types::{CacheModel, Message, PageNo, Retention, Role, Timestamp, Tokens};
 
 use crate::{Rendered, Segment};
 
@@ -29,7 +29,9 @@ pub struct SentPrompt {
     pub by_model: Vec<bool>,
     /// After which segments a breakpoint lies, ascending.
     pub breakpoints: Vec<usize>,
-    /// When it was sent.
+    /// How long the provider is to keep its prefixes.
+    pub retention: Retention,
+    /// When the provider got it: its cache counts from the start of a request.
     pub at: Timestamp,
     /// What the provider counted, once it answered; zero until then.
     pub reported: Tokens,
@@ -53,6 +55,7 @@ impl SentPrompt {
             segments: rendered.segments.clone(),
             by_model: rendered.messages.iter().flat_map(authors).collect(),
             breakpoints: ends.filter(|(_, message)| message.breakpoint).map(|(end, _)| end - 1).collect(),
+            retention: rendered.retention,
             at,
             reported: Tokens::ZERO,
             answer: Tokens::ZERO,
@@ -106,7 +109,8 @@ pub fn expected_cache(
 ) -> ExpectedCache {
     let Some(before) = before else { return ExpectedCache::default() };
     let unchanged = now.unchanged_since(before);
-    let is_cold = now.at.0.saturating_sub(before.at.0) > cache.ttl_s.saturating_mul(1000);
+    let kept_ms = cache.kept(before.retention).ttl_s.saturating_mul(1000);
+    let is_cold = now.at.0.saturating_sub(before.at.0) >= kept_ms;
     if is_cold || now.lead != before.lead {
         return ExpectedCache { unchanged, ..ExpectedCache::default() };
     }
@@ -190,6 +194,7 @@ mod tests {
             segments: ids.iter().map(segment).collect(),
             by_model: ids.iter().map(|id| id % 10 == 9).collect(),
             breakpoints: breakpoints.to_vec(),
+            retention: Retention::Short,
             at: Timestamp(at_s * 1000),
             reported: Tokens::ZERO,
             answer: Tokens(80),
@@ -247,7 +252,11 @@ mod tests {
         let far: Vec<u64> = (10..60).map(|n| n * 10).collect();
         check("anthropic-5m", &before, &prompt(&far[..35], &[34], 1), 1500, 0);
         check("anthropic-5m", &before, &prompt(&far[..35], &[14, 34], 1), 1500, 1550);
-        check("anthropic-5m", &before, &prompt(&many[..20], &[19], 301), 1500, 0);
+        check("anthropic-5m", &before, &prompt(&many[..20], &[19], 299), 1500, 1550);
+        check("anthropic-5m", &before, &prompt(&many[..20], &[19], 300), 1500, 0);
+        let long = SentPrompt { retention: Retention::Long, ..before };
+        check("anthropic-5m", &long, &prompt(&many[..20], &[19], 3599), 1500, 1550);
+        check("anthropic-5m", &long, &prompt(&many[..20], &[19], 3600), 1500, 0);
     }
 
     #[test]

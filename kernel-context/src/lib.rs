@@ -38,7 +38,7 @@
 //! use kernel_types::{CacheModel, Origin, PageKind, Timestamp, Tokens, hash_bytes};
 //!
 //! # fn main() -> Result<(), PagerError> {
-//! let config = PagerConfig { model: "gpt-4o".into(), window: Tokens(4_000), cache: CacheModel::default() };
+//! let config = PagerConfig { model: "gpt-4o".into(), window: Tokens(4_000), cache: CacheModel::default(), keep_warm: true };
 //! let mut pager = Replacement::default().make(&config)?;
 //! let mut swap = MemorySwap::default();
 //!
@@ -78,14 +78,17 @@ mod evict;
 mod expected;
 mod explain;
 mod extras;
+mod gaps;
 mod habits;
 mod header;
+mod keep;
 mod manager;
 mod page;
 mod pager;
 mod plan;
 mod planner;
 mod recall;
+mod recency;
 mod relevance;
 mod render;
 mod replacement;
@@ -110,6 +113,7 @@ pub use expected::{CacheMiss, ExpectedCache, SentPrompt, cache_miss, expected_ca
 pub use explain::{
     Explanation, LeftRow, NextCompaction, PageRanges, RowKind, Statistics, Why, WindowPart, WindowRow,
 };
+pub use keep::{KeepWarm, Returns};
 pub use manager::ContextManager;
 pub use pager::{
     Applied, Change, PageDraft, PageStatus, Pager, PagerConfig, PagerFactory, Rendered, Segment, Swap, Trace,

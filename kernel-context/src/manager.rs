@@ -48,6 +48,7 @@ impl ContextManager {
             model: "gpt-4o".to_owned(),
             window: Tokens(max_context_tokens),
             cache: CacheModel::default(),
+            keep_warm: false,
         };
         Self::with(Arc::new(Replacement::default()), config)
     }

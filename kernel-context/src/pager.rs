@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use kernel_types::{
-    BlobHash, CacheModel, Importance, Message, Origin, PageContent, PageKind, PageNo, Recalled, Timestamp,
-    Tokens,
+    BlobHash, CacheModel, Importance, Message, Origin, PageContent, PageKind, PageNo, Recalled, Retention,
+    Timestamp, Tokens,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::retrieval::{Embedding, Query};
-use crate::{Explanation, PagerError, Plan, PlanKind};
+use crate::{Explanation, KeepWarm, PagerError, Plan, PlanKind, Returns};
 
 /// What a pager needs to know at the start. The same configuration and changes give the same state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +20,8 @@ pub struct PagerConfig {
     pub window: Tokens,
     /// The provider's prefix cache.
     pub cache: CacheModel,
+    /// Whether prefixes may be kept warm by pings: see [`Pager::keep_warm`].
+    pub keep_warm: bool,
 }
 
 /// Where page bodies come from: the kernel's memory cache in front of the store.
@@ -81,8 +83,8 @@ pub enum Change {
     /// New pages, numbered in order. Neighbours form one group, but documents, instructions and notes, which are always
     /// groups of their own. A tool call and its results come in one change, the calls first.
     Allocate(Vec<PageDraft>),
-    /// Further pages of the group at the end of the window, if it was not shown yet: results that come one by one. If it
-    /// was, they are a group of their own. Only what a user or the model said.
+    /// Further pages of the group at the end of the window, if its end was not shown yet: results that come one by one. If
+    /// it was, they are a group of their own. Only what a user or the model said.
     Extend(Vec<PageDraft>),
     /// Pin a page; one that is swapped comes back at the tail.
     Pin(PageNo),
@@ -120,9 +122,18 @@ pub enum Change {
     Rendered {
         /// What was shown.
         trace: Trace,
-        /// When.
+        /// When the provider got it: the start of the request, from which its cache counts.
         at: Timestamp,
     },
+    /// What was shown last was sent once more, by a ping at that time: the provider keeps it for another while. Nothing else
+    /// changes: it is no call, and what is new stays new.
+    Warmed {
+        /// When the provider got it.
+        at: Timestamp,
+    },
+    /// The provider is asked to keep what is written from now on for so long. Part of a [`Plan`] where nothing that is cached would
+    /// be read anyway.
+    Retain(Retention),
     /// The provider counted `reported` tokens where the pager had estimated `estimated`.
     Calibrate {
         /// The pager's estimate, uncalibrated: [`Rendered::raw_tokens`].
@@ -178,6 +189,8 @@ pub struct Rendered {
     pub segments: Vec<Segment>,
     /// After which of the segments a cache breakpoint lies; empty if the provider caches implicitly.
     pub breakpoints: Vec<usize>,
+    /// How long the provider is to keep what is written for it.
+    pub retention: Retention,
     /// For [`Change::Rendered`].
     pub trace: Trace,
 }
@@ -227,6 +240,7 @@ pub struct PageStatus {
 /// - A page is found by its words, by what it is `about` and, if the query has a vector, by its own of the same model.
 ///   Vectors of other models, of pages or queries, change nothing. Instructions and notes need not be found.
 /// - A superseded note is no longer pinned; it can be read, not recalled.
+/// - A ping ([`Change::Warmed`]) changes nothing that is rendered or listed, and what is new stays new.
 /// - An error MUST leave the state unchanged.
 ///
 /// # Cancellation
@@ -269,6 +283,13 @@ pub trait Pager: Send {
     fn takes_in(&self, page: PageNo) -> bool {
         let _ = page;
         true
+    }
+
+    /// Whether, and when, what was shown last should be sent once more while the agent waits, so that the provider does not
+    /// forget it. `returns` says what is known of the end of the wait. Changes nothing.
+    fn keep_warm(&self, now: Timestamp, returns: Returns) -> Option<KeepWarm> {
+        let _ = (now, returns);
+        None
     }
 
     /// Renders the window. Changes nothing.

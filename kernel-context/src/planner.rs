@@ -42,7 +42,7 @@ pub(crate) struct Candidate {
 
 /// What the planner looks at. Tokens are as counted.
 pub(crate) struct Situation<'a> {
-    pub(crate) cache: &'a CacheModel,
+    pub(crate) cache: CacheModel,
     /// In the order of the window.
     pub(crate) groups: &'a [Candidate],
     pub(crate) window: u64,
@@ -131,7 +131,7 @@ struct Scale {
 impl Scale {
     fn of(situation: &Situation<'_>) -> Self {
         let price = |thousandths: u32| f64::from(thousandths) / 1000.0;
-        let cache = situation.cache;
+        let cache = &situation.cache;
         let (read, write) = (price(cache.read), price(cache.write));
         let window = situation.window as f64;
         let growth = situation.growth as f64;

@@ -53,7 +53,7 @@ impl Space {
     /// Tokens of what is not fixed and yet leaves only if nothing else helps: notes, and what was recalled for the next call.
     pub(crate) fn staying(&self) -> u64 {
         let notes = self.table.shown_notes();
-        let groups = notes.chain(self.recalled.iter().copied()).filter(|group| !self.table.is_fixed(*group));
+        let groups = notes.chain(self.recalled.iter()).filter(|group| !self.table.is_fixed(*group));
         groups.map(|group| self.table.cost(group)).sum()
     }
 

@@ -46,14 +46,17 @@ pub(crate) fn relevance(space: &Space) -> BTreeMap<Number, f64> {
 pub(crate) fn swap_in(space: &Space) -> Vec<PageNo> {
     let topic = space.topic.as_ref().filter(|topic| topic.new);
     let (Some(topic), Replacement::Generational { .. }) = (topic, space.policy) else { return Vec::new() };
-    let hits = search(space, &topic.text, RELEVANT);
-    let score = |wanted: &dyn Fn(Number) -> bool| {
+    let score = |hits: &[Hit], wanted: &dyn Fn(Number) -> bool| {
         hits.iter().find(|hit| number(hit.page).is_some_and(wanted)).map_or(0.0, |hit| hit.score)
     };
+    let itself = score(&search(space, &topic.text, RELEVANT), &|page| page == topic.page);
+    // What was said lends its words to its neighbours, which would all seem to be about it.
+    let mut others = space.index.clone();
+    others.remove(PageNo(u64::from(topic.page)));
+    let hits = others.search(&Query { text: &topic.text, embedding: None, limit: RELEVANT });
     let is_resident =
         |page: Number| space.table.record(page).is_some_and(|page| space.table.is_resident(page));
-    let itself = score(&|page| page == topic.page);
-    let there = score(&|page| page != topic.page && is_resident(page));
+    let there = score(&hits, &|page| is_resident(page));
     let least = (there * MARGIN).max(itself * LEAST);
     let stays = space.window.load.fixed + space.staying();
     let mut room = (space.limit() / SHARE).min(space.limit().saturating_sub(stays));
@@ -74,7 +77,7 @@ pub(crate) fn swap_in(space: &Space) -> Vec<PageNo> {
 
 /// Whether a page that was read comes in: all that was recalled since the last call keeps within a share of the window.
 pub(crate) fn takes_in(space: &Space, page: PageNo) -> bool {
-    let recalled: u64 = space.recalled.iter().map(|group| space.table.cost(*group)).sum();
+    let recalled: u64 = space.recalled.iter().map(|group| space.table.cost(group)).sum();
     let cost = number(page).and_then(|page| space.return_cost(page));
     cost.is_some_and(|cost| recalled + cost <= space.limit() / SHARE)
 }

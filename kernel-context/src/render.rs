@@ -52,6 +52,7 @@ pub(crate) fn render(space: &Space, swap: &dyn Swap) -> Result<Rendered, PagerEr
     let mut segments = canvas.segments;
     segments.iter_mut().for_each(|segment| segment.tokens = ratio.apply(segment.tokens.0));
     Ok(Rendered {
+        retention: space.retention,
         messages: canvas.messages,
         resident: resident.into_iter().map(|page| PageNo(u64::from(page))).collect(),
         tokens: ratio.apply(space.window.load.all),

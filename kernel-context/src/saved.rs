@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kernel_types::{BlobHash, Timestamp, decode, encode};
+use kernel_types::{BlobHash, Retention, Timestamp, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::extras::{Extra, Extras};
+use crate::gaps::Gaps;
 use crate::habits::Habits;
 use crate::page::{Flags, Label, Number, Page, Place};
 use crate::replacement::Replacement;
@@ -19,7 +20,7 @@ use crate::window::{Entry, Marks, What, Window};
 use crate::{Pager, PagerConfig, PagerError, Ratio, Swap, TokenCounter};
 
 const KIND: u8 = b'P';
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 
 /// No saved window takes more; saved bytes that say so are not ours.
 const HUGE: u64 = 1 << 40;
@@ -47,6 +48,9 @@ struct Saved {
     growth: Growth,
     habits: Habits,
     topic: Option<Topic>,
+    gaps: Gaps,
+    retention: Retention,
+    pings: u32,
 }
 
 pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
@@ -66,11 +70,14 @@ pub(crate) fn save(space: &Space) -> Result<Vec<u8>, PagerError> {
         stubs: (*space.window.stubs).clone(),
         marks: space.window.marks(),
         fresh: space.fresh.clone(),
-        recalled: space.recalled.clone(),
+        recalled: space.recalled.iter().collect(),
         calls: space.calls,
         growth: space.growth,
         habits: space.habits,
         topic: space.topic.clone(),
+        gaps: space.gaps.clone(),
+        retention: space.retention,
+        pings: space.pings,
     };
     encode(KIND, VERSION, &saved).map_err(|error| PagerError::Corrupt(error.to_string()))
 }
@@ -97,10 +104,12 @@ pub(crate) fn load(
     let recount = !counted.counts_like(&space.counter);
     space.ratio = if same_model { saved.ratio } else { space.ratio };
     (space.table, space.window) = (table, window);
-    (space.fresh, space.recalled) = (saved.fresh, saved.recalled);
+    let recalled = saved.recalled.len();
+    (space.fresh, space.recalled) = (saved.fresh, saved.recalled.into_iter().collect());
     (space.calls, space.growth, space.habits) = (saved.calls, saved.growth, saved.habits);
     space.topic = saved.topic;
-    if !saved.ratio.is_sane() || !is_sound(&space) {
+    (space.gaps, space.retention, space.pings) = (saved.gaps, saved.retention, saved.pings);
+    if !saved.ratio.is_sane() || recalled != space.recalled.len() || !is_sound(&space) {
         return Err(contradiction());
     }
     space.take_in(recount, swap)?;
@@ -149,7 +158,7 @@ fn is_sound(space: &Space) -> bool {
     };
     let flagged = |flag: Flags| groups().filter(|(_, page)| page.has(flag)).count();
     let lists = space.fresh.iter().all(|group| has(group, Flags::FRESH))
-        && space.recalled.iter().all(|group| has(group, Flags::RECALLED));
+        && space.recalled.iter().all(|group| has(&group, Flags::RECALLED));
     let pinned =
         space.table.live().all(|(_, page)| !page.has(Flags::PINNED) || space.table.is_resident(page));
     let strays = groups().all(|(_, page)| page.place() == Place::Window || page.slot == 0);
@@ -157,6 +166,7 @@ fn is_sound(space: &Space) -> bool {
     let topic = space.topic.as_ref().is_none_or(|topic| space.table.record(topic.page).is_some());
     let counters = space.growth.is_sane()
         && space.habits.is_sane()
+        && space.gaps.is_sane()
         && space.calls < u32::MAX / 2
         && space.table.pages.iter().all(|page| page.used <= space.calls && page.left <= space.calls);
     let sums = space.window.order.total() < HUGE;
@@ -173,7 +183,6 @@ fn is_sound(space: &Space) -> bool {
         && count(Place::Window) == in_order
         && count(Place::Head) == distinct(&space.window.head)
         && count(Place::Notes) == distinct(&space.table.shown_notes().collect::<Vec<_>>())
-        && space.recalled.len() == distinct(&space.recalled)
         && flagged(Flags::FRESH) == space.fresh.len()
         && flagged(Flags::RECALLED) == space.recalled.len()
 }

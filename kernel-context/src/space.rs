@@ -3,20 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kernel_types::{Importance, PageContent, PageNo, Recalled, Timestamp, Tokens};
+use kernel_types::{CacheModel, Importance, PageContent, PageNo, Recalled, Retention, Timestamp, Tokens};
 
 use crate::admit::bodies;
+use crate::gaps::Gaps;
 use crate::habits::Habits;
 use crate::header::Face;
 use crate::page::{Flags, Kind, Number, Page, Place};
 use crate::pager::Trace;
+use crate::recency::Recency;
 use crate::replacement::Replacement;
 use crate::retrieval::{Hit, Index, IndexedPage, Query, Source};
 use crate::table::Table;
 use crate::window::{Entry, Load, Shown, What, Window};
 use crate::{
-    Applied, Change, Explanation, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio, Rendered, Swap,
-    TokenCounter, planner, relevance, render, saved, survey, victims,
+    Applied, Change, Explanation, KeepWarm, PageStatus, Pager, PagerConfig, PagerError, Plan, Ratio,
+    Rendered, Returns, Swap, TokenCounter, keep, planner, relevance, render, saved, survey, victims,
 };
 
 /// How quickly the estimate of tokens a call follows what is seen: an eighth of the way.
@@ -47,13 +49,19 @@ pub(crate) struct Space {
     /// Groups allocated since the last render, and to be in the next.
     pub(crate) fresh: BTreeSet<Number>,
     /// Groups recalled since the last render, in order.
-    pub(crate) recalled: Vec<Number>,
+    pub(crate) recalled: Recency,
     /// The clock: renders that were answered.
     pub(crate) calls: u32,
     pub(crate) growth: Growth,
     pub(crate) habits: Habits,
     /// What the user said last.
     pub(crate) topic: Option<Topic>,
+    /// How long the agent is away between requests.
+    pub(crate) gaps: Gaps,
+    /// How long the provider is asked to keep prefixes.
+    pub(crate) retention: Retention,
+    /// Pings since the last request.
+    pub(crate) pings: u32,
 }
 
 /// What the conversation is about now: the beginning of a page of the user.
@@ -195,6 +203,10 @@ impl Pager for Space {
         Ok(survey::explain(self, now))
     }
 
+    fn keep_warm(&self, now: Timestamp, returns: Returns) -> Option<KeepWarm> {
+        keep::keep_warm(self, now, returns)
+    }
+
     fn fork(&self) -> Box<dyn Pager> {
         Box::new(self.clone())
     }
@@ -216,11 +228,14 @@ impl Space {
             window: Window::default(),
             index: Index::default(),
             fresh: BTreeSet::new(),
-            recalled: Vec::new(),
+            recalled: Recency::default(),
             calls: 0,
             growth: Growth::default(),
             habits: Habits::default(),
             topic: None,
+            gaps: Gaps::default(),
+            retention: Retention::default(),
+            pings: 0,
         }
     }
 
@@ -241,6 +256,8 @@ impl Space {
             }
             Change::Restore { state } => *self = self.restored(*state, swap)?,
             Change::Rendered { trace, at } => self.rendered(*trace, *at),
+            Change::Warmed { at } => self.warmed(*at),
+            Change::Retain(retention) => self.retain(*retention),
             Change::Calibrate { estimated, reported } => {
                 self.ratio = self.ratio.observe(*estimated, *reported);
             }
@@ -477,8 +494,12 @@ impl Space {
         let grown_from = self.window.order.prefix(before as usize);
         let same = self.chain_to(entries) == trace.chain;
         let known = if same { entries } else { self.window.kept() };
+        // What changed while the model was answering was not shown, and what follows may still join it.
+        self.window.chained = self.window.chained.min(known);
         let shown = Shown { entries: known, at_ms: at.0 };
-        self.window.warmed(shown, self.config.cache.ttl_s.saturating_mul(1000));
+        self.window.warmed(shown, self.cache().ttl_s.saturating_mul(1000));
+        self.gaps.request(at.0);
+        self.pings = 0;
         self.window.shown = Some(shown);
         (self.window.cut, self.window.head_cut) = (None, self.window.head_cut && !same);
         self.calls = self.calls.saturating_add(1);
@@ -490,16 +511,35 @@ impl Space {
             self.habits.entered();
         }
         self.fresh = unseen;
-        let (seen, unseen): (Vec<Number>, Vec<Number>) =
-            self.recalled.iter().partition(|group| self.group(**group).slot <= entries);
-        self.recalled = unseen;
+        let shown = |group: &Number| self.group(*group).slot <= entries;
+        let seen: Vec<Number> = self.recalled.iter().filter(shown).collect();
         for group in seen {
+            self.recalled.remove(group);
             self.table.update(group, |record| record.flags.set(Flags::RECALLED, false));
         }
         if let Some(topic) = self.topic.as_mut().filter(|topic| topic.page <= trace.last) {
             topic.new = false;
         }
         self.window.sweep(&mut self.table);
+    }
+
+    /// A ping read what was shown last: the provider keeps it for another while. The model saw nothing new.
+    fn warmed(&mut self, at: Timestamp) {
+        self.window.refreshed(at.0);
+        self.pings = self.pings.saturating_add(1);
+    }
+
+    /// What is written from now on is kept so long. Nothing that was written before is counted on.
+    fn retain(&mut self, retention: Retention) {
+        if self.retention != retention {
+            self.retention = retention;
+            self.window.forgotten();
+        }
+    }
+
+    /// The provider's cache, as requests of this space meet it.
+    pub(crate) fn cache(&self) -> CacheModel {
+        self.config.cache.kept(self.retention)
     }
 
     /// Whether all of a group was in a window of so many entries, when `last` was the last page.

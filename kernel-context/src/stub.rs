@@ -20,7 +20,7 @@ const MOST_TOPICS: usize = 4;
 /// A stub knows so many ranges; beyond that the nearest become one.
 const KEPT_RANGES: usize = 32;
 /// Up to so many pages a stub forgets those that are back or freed.
-const FEW_PAGES: u64 = 256;
+const FEW_PAGES: u64 = 64;
 /// Stubs together take at most this part of the window; summaries twice that.
 const SHARE: u64 = 16;
 /// What one page of a summary takes, about.

@@ -10,7 +10,7 @@ use crate::space::Space;
 use crate::stub;
 use crate::warmth::Warmth;
 use crate::window::What;
-use crate::{Change, PagerError, Plan, PlanKind};
+use crate::{Change, PagerError, Plan, PlanKind, keep};
 
 /// When to evict and how far, in counted tokens.
 struct Marks {
@@ -26,6 +26,16 @@ pub(crate) struct Compaction {
 
 /// What is clearly asked for comes in, then what must leaves.
 pub(crate) fn plan(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
+    let mut plan = swap(space, now)?;
+    if space.window.shown.is_none() || is_cold(space, now) {
+        // Nothing warm is lost by asking for another time to live.
+        let retention = keep::retention(space);
+        plan.changes.extend((retention != space.retention).then_some(Change::Retain(retention)));
+    }
+    Ok(plan)
+}
+
+fn swap(space: &Space, now: Timestamp) -> Result<Plan, PagerError> {
     let wanted = swap_in(space);
     if wanted.is_empty() {
         return make_room(space, now);
@@ -101,8 +111,8 @@ fn is_generational(space: &Space) -> bool {
 
 /// Whether the provider has forgotten the prefix by now.
 pub(crate) fn is_cold(space: &Space, now: Timestamp) -> bool {
-    let ttl_ms = space.config.cache.ttl_s.saturating_mul(1000);
-    space.window.shown.is_some_and(|shown| ttl_ms > 0 && now.0.saturating_sub(shown.at_ms) > ttl_ms)
+    let ttl_ms = space.cache().ttl_s.saturating_mul(1000);
+    space.window.shown.is_some_and(|shown| ttl_ms > 0 && now.0.saturating_sub(shown.at_ms) >= ttl_ms)
 }
 
 fn kind_of(space: &Space, first: u32, cold: bool) -> PlanKind {
@@ -184,7 +194,7 @@ fn expect_misses(space: &Space, groups: &mut [Candidate]) {
 
 fn situation<'a>(space: &'a Space, groups: &'a [Candidate], floor: f64, cold: bool) -> Situation<'a> {
     Situation {
-        cache: &space.config.cache,
+        cache: space.cache(),
         groups,
         window: space.limit(),
         load: space.window.load.all,
@@ -229,8 +239,7 @@ fn down_to(ranked: &[Candidate], mut rest: u64, target: u64) -> Vec<Candidate> {
 fn last_resort(space: &Space, mut excess: u64) -> Result<Vec<Candidate>, PagerError> {
     let fresh = space.fresh.iter().copied();
     let notes = space.table.shown_notes().filter(|note| !space.group(*note).has(Flags::FRESH));
-    let recalled =
-        space.recalled.iter().rev().copied().filter(|group| space.group(*group).place() == Place::Window);
+    let recalled = space.recalled.iter().rev().filter(|group| space.group(*group).place() == Place::Window);
     let mut victims = Vec::new();
     for group in recalled.chain(notes).chain(fresh).filter(|group| !space.table.is_pinned(*group)) {
         if excess == 0 {

@@ -240,6 +240,21 @@ impl Window {
         }
     }
 
+    /// What was shown last was read again.
+    pub(crate) fn refreshed(&mut self, at_ms: u64) {
+        let Some(shown) = self.shown.as_mut().filter(|shown| shown.at_ms < at_ms) else { return };
+        let before = std::mem::replace(&mut shown.at_ms, at_ms);
+        self.warm.iter_mut().filter(|warm| warm.at_ms == before).for_each(|warm| warm.at_ms = at_ms);
+    }
+
+    /// The provider has nothing of what was shown any more.
+    pub(crate) fn forgotten(&mut self) {
+        self.warm.clear();
+        if let Some(shown) = &mut self.shown {
+            shown.at_ms = 0;
+        }
+    }
+
     /// The entries of the order that are not holes, with their places.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
         (0..).zip(self.order.iter()).filter(|(_, entry)| entry.what != 0)

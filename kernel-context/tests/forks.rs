@@ -37,7 +37,12 @@ struct Agent {
 
 impl Agent {
     fn new() -> Self {
-        let config = PagerConfig { model: "gpt-4o".into(), window: WINDOW, cache: CacheModel::default() };
+        let config = PagerConfig {
+            model: "gpt-4o".into(),
+            window: WINDOW,
+            cache: CacheModel::default(),
+            keep_warm: true,
+        };
         let pager = Replacement::default().make(&config).unwrap();
         Self { pager, swap: MemorySwap::default(), texts: 0, calls: 0 }
     }

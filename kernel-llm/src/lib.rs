@@ -12,7 +12,8 @@
 //! | [`FnCpu`] | answers computed by a function | |
 //! | [`Retrying`] | any of these, tried again with backoff and jitter | |
 //!
-//! An [`Embedder`] says in a vector what a text is about: `StaticEmbedder` (feature `embed-static`) by a matrix of 16 MB.
+//! An [`Embedder`] says in a vector what a text is about: `StaticEmbedder` (feature `embed-static`) by a matrix of 16 MB,
+//! `MiniLmEmbedder` (feature `embed-minilm`, heavy to compile) by a network of 91 MB.
 //!
 //! The crate says how to reach a model. It does not choose which prompt to send, schedule calls or count money, and it
 //! reads no environment variable but those of the `from_env` constructors, [`ApiKey::from_env`] and `detect`.
@@ -80,8 +81,12 @@ pub mod scripted;
 #[cfg(feature = "anthropic")]
 pub use anthropic::{Anthropic, AnthropicConfig};
 pub use cpu::{Cpu, DeltaSink, INVALID_ARGS, InferRequest, NoDeltas};
+#[cfg(feature = "embed-minilm")]
+pub use embed::MiniLmEmbedder;
 #[cfg(feature = "embed-static")]
 pub use embed::StaticEmbedder;
+#[cfg(any(feature = "embed-minilm", feature = "embed-static"))]
+pub use embed::open_embedder;
 pub use embed::{EmbedError, Embedder, FnEmbedder};
 pub use error::{CpuError, CpuErrorKind};
 pub use estimate::{estimate_prompt, estimate_text};
@@ -90,7 +95,8 @@ pub use http::Limits;
 pub use key::ApiKey;
 #[cfg(feature = "local")]
 pub use local::{
-    EmbeddingFiles, Install, InstallPlan, Local, LocalConfig, LocalModel, SetupEvent, SetupSink,
+    EmbeddingFiles, EmbeddingModel, Install, InstallPlan, Local, LocalConfig, LocalModel, SetupEvent,
+    SetupSink,
 };
 pub use model::model_info;
 #[cfg(feature = "openai")]

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Pricing, TokenUsage, Tokens};
+use crate::{Pricing, Retention, TokenUsage, Tokens};
 
 /// What an input token costs that is neither read from nor written to a cache.
 const PLAIN: u32 = 1000;
@@ -34,6 +34,18 @@ pub struct CacheModel {
     /// What the model answered is cached behind the prompt, as far as it was computed.
     #[serde(default)]
     pub answers: bool,
+    /// It keeps what a request writes for longer, if the request asks for it ([`Retention::Long`]).
+    #[serde(default)]
+    pub long: Option<LongCache>,
+}
+
+/// What a cache offers to keep for longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LongCache {
+    /// Seconds after the last use that a prefix stays cached then.
+    pub ttl_s: u64,
+    /// The price of a token written so, in thousandths of a plain input token's.
+    pub write: u32,
 }
 
 impl Default for CacheModel {
@@ -48,6 +60,7 @@ impl Default for CacheModel {
             write: PLAIN,
             output: 5 * PLAIN, // what most price lists ask
             answers: false,
+            long: None,
         }
     }
 }
@@ -69,6 +82,16 @@ impl CacheModel {
         self.breakpoints > 0
     }
 
+    /// The cache as a request of this retention meets it: its time to live, its price of writing. One that offers nothing longer
+    /// is the same for both.
+    #[must_use]
+    pub fn kept(self, retention: Retention) -> Self {
+        match self.long.filter(|_| retention == Retention::Long) {
+            Some(LongCache { ttl_s, write }) => Self { ttl_s, write, ..self },
+            None => self,
+        }
+    }
+
     /// What a call costs in thousandths of a plain input token. Tokens read or written count as input too, as
     /// providers report them; more of them than input are charged nevertheless.
     #[must_use]
@@ -77,7 +100,8 @@ impl CacheModel {
         let terms = [
             (plain, PLAIN),
             (usage.cached, self.read),
-            (usage.cache_written, self.write),
+            (usage.cache_written.saturating_sub(usage.written_long), self.write),
+            (usage.written_long, self.long.map_or(self.write, |long| long.write)),
             (usage.output, self.output),
         ];
         terms.iter().fold(0, |sum, (tokens, price)| {
@@ -86,7 +110,7 @@ impl CacheModel {
     }
 
     /// The same cache with the relative prices of one model's price list, to the nearest thousandth. A list whose input
-    /// is free has no relative prices and changes nothing.
+    /// is free has no relative prices and changes nothing; one without a price for keeping longer offers none.
     #[must_use]
     pub fn priced(self, pricing: &Pricing) -> Self {
         if pricing.input == 0 {
@@ -100,6 +124,10 @@ impl CacheModel {
             read: relative(pricing.cache_read),
             write: relative(pricing.cache_write),
             output: relative(pricing.output),
+            long: self
+                .long
+                .zip(pricing.cache_write_long)
+                .map(|(long, write)| LongCache { write: relative(write), ..long }),
             ..self
         }
     }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{CacheModel, MicroUsd, TokenUsage, Tokens};
+use crate::{CacheModel, MicroUsd, Retention, TokenUsage, Tokens};
 
 /// Why a catalogue does not load.
 #[derive(Debug, Error)]
@@ -24,6 +24,8 @@ pub struct Pricing {
     pub cache_read: u64,
     /// Input written to the prefix cache.
     pub cache_write: u64,
+    /// Input written to the prefix cache to be kept for longer; `None` if that is not offered.
+    pub cache_write_long: Option<u64>,
 }
 
 impl Pricing {
@@ -34,7 +36,8 @@ impl Pricing {
         let terms = [
             (plain, self.input),
             (usage.cached, self.cache_read),
-            (usage.cache_written, self.cache_write),
+            (usage.cache_written.saturating_sub(usage.written_long), self.cache_write),
+            (usage.written_long, self.cache_write_long.unwrap_or(self.cache_write)),
             (usage.output, self.output),
         ];
         let sum = terms.iter().fold(0u128, |sum, (tokens, price)| {
@@ -43,10 +46,11 @@ impl Pricing {
         MicroUsd(u64::try_from(sum.div_ceil(1_000_000)).unwrap_or(u64::MAX))
     }
 
-    /// The most a call of that size can cost: the dearest input price for all of the input.
+    /// The most a call of that size and retention can cost: the dearest input price for all of the input.
     #[must_use]
-    pub fn ceiling(&self, input: Tokens, output: Tokens) -> MicroUsd {
-        let dearest = self.input.max(self.cache_write).max(self.cache_read);
+    pub fn ceiling(&self, input: Tokens, output: Tokens, retention: Retention) -> MicroUsd {
+        let long = self.cache_write_long.filter(|_| retention == Retention::Long).unwrap_or(0);
+        let dearest = self.input.max(self.cache_write).max(self.cache_read).max(long);
         Self { input: dearest, ..*self }.cost(&TokenUsage { input, output, ..TokenUsage::default() })
     }
 }

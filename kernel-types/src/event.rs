@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BlobHash, Call, CallResult, Capabilities, ExitStatus, Hash, JsonText, LimitName, Mail, MicroUsd, Millis,
-    PageNo, Pid, Recovery, Signal, Spec, SuspendReason, SyscallNo, Tokens,
+    PageNo, Pid, Recovery, Retention, Signal, Spec, SuspendReason, SyscallNo, Tokens,
 };
 
 /// The kind of an event, a column of its record.
@@ -131,6 +131,9 @@ pub struct PageView {
     pub unchanged: u64,
     /// The model asked for.
     pub model: String,
+    /// How long its provider is asked to keep the prompt's prefixes.
+    #[serde(default)]
+    pub retention: Retention,
     /// The pages in the window, in order.
     pub resident: Vec<PageNo>,
 }
@@ -150,7 +153,8 @@ pub enum Event {
         /// What it may do.
         capabilities: Capabilities,
     },
-    /// A call is about to be carried out, or was refused.
+    /// A call is about to be carried out, or was refused. Also a ping ([`Seq::is_ping`](crate::Seq::is_ping)), which no program
+    /// asked for.
     Intent {
         /// The call; text of 1 kB and more is replaced by its hash.
         call: Call,

@@ -198,6 +198,23 @@ number!(
     /// The place of a call within its step, from 0.
     Seq(u32)
 );
+impl Seq {
+    /// Set in the places of pings, which a step did not ask for: they keep its prompt's prefix warm while it waits.
+    const PING: u32 = 1 << 31;
+
+    /// The place of a ping, from 0.
+    #[must_use]
+    pub const fn ping(number: u32) -> Self {
+        Self(Self::PING | number)
+    }
+
+    /// Whether it is the place of a ping.
+    #[must_use]
+    pub const fn is_ping(self) -> bool {
+        self.0 & Self::PING != 0
+    }
+}
+
 number!(
     /// A kernel's incarnation on a store. A write with an epoch below the one in the row is refused.
     Epoch(u64)

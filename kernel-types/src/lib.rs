@@ -34,7 +34,7 @@ mod table;
 mod tool;
 
 pub use answer::{Answer, CallResult, Inference, Recalled, Reply};
-pub use cache::CacheModel;
+pub use cache::{CacheModel, LongCache};
 pub use capability::{Capabilities, Effect, ToolGrant};
 pub use catalogue::{Catalogue, CatalogueError, ModelInfo, Pricing};
 pub use codec::{CodecError, decode, encode};
@@ -48,7 +48,7 @@ pub use page::{NewPage, Origin, PageBody, PageContent, PageKind};
 pub use process::{
     Budget, ExitStatus, LimitName, ProcessInfo, ProcessState, Signal, Spec, SuspendReason, Usage, WaitReason,
 };
-pub use prompt::{Message, Part, Prompt, Role, TokenUsage};
+pub use prompt::{Message, Part, Prompt, Retention, Role, TokenUsage};
 pub use quantity::{Importance, MicroUsd, Millis, Priority, Timestamp, Tokens};
 pub use record::{AgentRow, Record};
 pub use syscall::{

@@ -57,6 +57,17 @@ pub struct Message {
     pub breakpoint: bool,
 }
 
+/// How long a provider is asked to keep what a request writes to its prefix cache.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retention {
+    /// As long as it usually does: [`CacheModel::ttl_s`](crate::CacheModel::ttl_s).
+    #[default]
+    Short,
+    /// For longer, where that is offered: [`CacheModel::long`](crate::CacheModel::long). Others take it as `Short`.
+    Long,
+}
+
 /// A whole prompt. Two prompts with the same messages have the same [`Prompt::hash`].
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Prompt {
@@ -64,6 +75,9 @@ pub struct Prompt {
     pub messages: Vec<Message>,
     /// The tools the model may call, in a fixed order.
     pub tools: Vec<ToolSpec>,
+    /// How long its prefixes are to be kept.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 impl Prompt {
@@ -71,10 +85,10 @@ impl Prompt {
     #[must_use]
     pub fn user(text: impl Into<Arc<str>>) -> Self {
         let message = Message { role: Role::User, parts: vec![Part::Text(text.into())], breakpoint: false };
-        Self { messages: vec![message], tools: Vec::new() }
+        Self { messages: vec![message], ..Self::default() }
     }
 
-    /// The hash of everything the model sees. Breakpoints are hints to the provider and are not part of it.
+    /// The hash of everything the model sees. Breakpoints and retention are hints to the provider and are not part of it.
     #[must_use]
     pub fn hash(&self) -> Hash {
         Frame::new("prompt").value(self).finish()
@@ -114,6 +128,9 @@ pub struct TokenUsage {
     pub cached: Tokens,
     /// Of the input, written to the provider's prefix cache at a premium.
     pub cache_written: Tokens,
+    /// Of these, written to be kept for longer.
+    #[serde(default)]
+    pub written_long: Tokens,
     /// Output tokens.
     pub output: Tokens,
     /// The figures are the kernel's own, because the provider gave none (a cancelled or lost attempt).

@@ -39,6 +39,7 @@ pub struct KernelBuilder {
     capabilities: Capabilities,
     sink: Arc<dyn DeltaSink>,
     limits: Limits,
+    keep_warm: bool,
     seed: Option<u64>,
 }
 
@@ -61,6 +62,7 @@ impl Default for KernelBuilder {
             capabilities: Capabilities::all(),
             sink: Arc::new(NoDeltas),
             limits: Limits::default(),
+            keep_warm: true,
             seed: None,
         }
     }
@@ -160,6 +162,14 @@ impl KernelBuilder {
         self
     }
 
+    /// Whether a waiting process's prompt may be sent again, for one token of output, before the provider forgets its prefix:
+    /// where the process's own gaps between calls say that this is cheaper. On by default.
+    #[must_use]
+    pub fn keep_warm(mut self, on: bool) -> Self {
+        self.keep_warm = on;
+        self
+    }
+
     /// Makes pids, salts and `random` repeatable. For tests.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -216,6 +226,7 @@ impl KernelBuilder {
             capabilities: self.capabilities,
             sink: self.sink,
             limits: self.limits,
+            keep_warm: self.keep_warm,
         };
         let shared = Shared::new(Core::new(Arc::new(parts), schedulers, epoch, seed), runtime);
         engine::start(&shared).map_err(|error| build(format!("no thread for the engine: {error}")))?;

@@ -36,6 +36,11 @@ impl Core {
         while let Some(pid) = self.commits.pop_front() {
             let built = self.with(pid, |core, process| {
                 process.commit_queued = false;
+                if let Some(preparing) = &mut process.preparing {
+                    // Its calls are not all arranged: what is would start before the intents of the others are durable.
+                    preparing.must_commit = true;
+                    return None;
+                }
                 (!process.committing).then(|| core.build_commit(process))
             });
             commits.extend(built.flatten());

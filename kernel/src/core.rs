@@ -3,10 +3,10 @@
 //!
 //! Split by subject: [`crate::prepare`] takes a step's calls through the gate, [`crate::local`] carries local calls out,
 //! [`crate::commit`] makes work durable, [`crate::device`] starts and ends device calls, [`crate::mail`] delivers,
-//! [`crate::tree`] spawns and ends, [`crate::recover`] takes over from a store. [`crate::engine`] drives it all.
+//! [`crate::tree`] spawns and ends, [`crate::warm`] keeps prefixes warm, [`crate::recover`] takes over from a store. [`crate::engine`] drives it all.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,6 +41,10 @@ pub(crate) enum Mode {
 pub(crate) struct Slots {
     pub(crate) scheduler: Box<dyn Scheduler>,
     pub(crate) free: u32,
+    /// Who asked the scheduler for a slot and was not granted one.
+    pub(crate) wanting: BTreeSet<Pid>,
+    /// Whose slot is lent to a ping.
+    pub(crate) pinging: BTreeSet<Pid>,
 }
 
 pub(crate) struct Core {
@@ -59,6 +63,10 @@ pub(crate) struct Core {
     pub(crate) timers: BinaryHeap<Reverse<(Timestamp, Pid, StepNo, Seq)>>,
     timer_limit: usize,
     pub(crate) slots: Vec<Slots>,
+    /// Processes to be pinged, by time; each is there once.
+    pub(crate) pings: BTreeSet<(Timestamp, Pid)>,
+    /// Pings are sent: a run goes on or came to rest. Not while the kernel is paused in between.
+    pub(crate) pinging: bool,
     pub(crate) epoch: Epoch,
     pub(crate) rng: StdRng,
     origin: Instant,
@@ -98,7 +106,12 @@ impl Core {
             .cpus
             .iter()
             .zip(schedulers)
-            .map(|(cpu, scheduler)| Slots { scheduler, free: cpu.slots().max(1) })
+            .map(|(cpu, scheduler)| Slots {
+                scheduler,
+                free: cpu.slots().max(1),
+                wanting: BTreeSet::new(),
+                pinging: BTreeSet::new(),
+            })
             .collect();
         Self {
             bodies: Arc::new(Bodies::new(parts.limits.bodies)),
@@ -114,6 +127,8 @@ impl Core {
             timers: BinaryHeap::new(),
             timer_limit: 4096,
             slots,
+            pings: BTreeSet::new(),
+            pinging: false,
             epoch,
             rng: StdRng::seed_from_u64(seed),
             origin: Instant::now(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kernel_context::{CacheMiss, Change, SentPrompt, cache_miss};
+use kernel_context::{CacheMiss, Change, SentPrompt, cache_miss, expected_cache};
 use kernel_llm::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
 use kernel_sched::{Charge, Demand, Entry, Micros};
 use kernel_security::{ExecRequest, ExecStatus, Sandbox};
@@ -76,6 +76,8 @@ impl Core {
             }
         }
         self.serve_waiting(process);
+        self.start_ping(process);
+        self.expect_ping(process);
     }
 
     fn start_tool(&mut self, process: &Process, index: usize) {
@@ -84,9 +86,7 @@ impl Core {
         let Call::ToolCall(args) = &pending.call else { return };
         let key = CallKey { pid: process.pid, step: process.image.step, seq: open.seq };
         let parts = Arc::clone(&self.parts);
-        let own = parts.registry.spec(&args.tool).map_or(Duration::MAX, |spec| spec.timeout.into());
-        let asked = args.timeout.map_or(Duration::MAX, Duration::from);
-        let timeout = own.min(asked).min(parts.limits.tool);
+        let timeout = parts.tool_timeout(args);
         let request = ToolCallRequest { key, tool: args.tool.clone(), args: args.args.clone() };
         let host = Arc::new(AgentHost {
             key,
@@ -118,6 +118,7 @@ impl Core {
         if let Err(error) = scheduler.request(process.pid, demand, now) {
             tracing::error!(%error, "scheduler refused a request");
         }
+        self.slots[cpu].wanting.insert(process.pid);
         Some(cpu)
     }
 
@@ -127,9 +128,10 @@ impl Core {
             return;
         }
         for cpu in 0..self.slots.len() {
-            while self.slots[cpu].free > 0 {
+            while self.slots[cpu].free > 0 || self.make_way(cpu) {
                 let now = self.micros();
                 let Some(grant) = self.slots[cpu].scheduler.next(&Slot::default(), now) else { break };
+                self.slots[cpu].wanting.remove(&grant.pid);
                 let started = self
                     .with(grant.pid, |core, process| core.start_infer(process, cpu, grant.waited))
                     .unwrap_or(false);
@@ -146,11 +148,18 @@ impl Core {
     }
 
     fn start_infer(&mut self, process: &mut Process, cpu: usize, waited: Micros) -> bool {
+        let (now, parts) = (self.now(), Arc::clone(&self.parts));
         let found =
             process.running.iter_mut().find(|(_, running)| running.cpu == Some(cpu) && !running.granted);
         let Some((seq, running)) = found else { return false };
         let seq = *seq;
-        let Some(ready) = process.prompts.get(&seq) else { return false };
+        let Some(ready) = process.prompts.get_mut(&seq) else { return false };
+        // It may have waited for the slot: what the cache has is a matter of when the provider gets the request.
+        ready.sent.at = now;
+        if let Some(served) = parts.models.get(&ready.view.model) {
+            let before = process.answered.as_ref();
+            ready.expected = expected_cache(before, &ready.sent, ready.stable, &served.info.cache);
+        }
         running.granted = true;
         running.waited_ms = waited.0 / 1000;
         process.image.waited_ms += running.waited_ms;
@@ -166,7 +175,6 @@ impl Core {
             temperature: args.temperature,
         };
         let attempt = pending.attempt;
-        let parts = Arc::clone(&self.parts);
         let timeout = parts.limits.infer;
         let work = async move {
             let sink = CountingSink { inner: Arc::clone(&parts.sink), streamed };
@@ -179,6 +187,9 @@ impl Core {
 
     /// Takes the end of a device call. One that was cancelled meanwhile has its outcome already.
     pub(crate) fn device_done(&mut self, key: CallKey, attempt: u32, end: End) {
+        if key.seq.is_ping() {
+            return self.ping_done(key, end);
+        }
         self.with(key.pid, |core, process| {
             let Some(index) = process.pending_index(key.step, key.seq) else { return };
             let fits =
@@ -230,7 +241,8 @@ impl Core {
         };
         if let (Ok(inference), Some(ready)) = (&result, process.prompts.get(&seq)) {
             let reported = inference.usage.input.saturating_sub(ready.tool_tokens);
-            self.learn(process, inference, reported, ready.raw_tokens, ready.trace);
+            let shown = Change::Rendered { trace: ready.trace, at: ready.sent.at };
+            self.learn(process, inference, reported, ready.raw_tokens, shown);
             self.compare_cache(process, seq, &inference.usage);
         }
         self.charge_infer(process, index, usage, result.map(Answer::Inference));
@@ -243,6 +255,7 @@ impl Core {
         let miss = cache_miss(&ready.sent, &expected, usage.cached);
         let reported = if usage.estimated { Tokens::ZERO } else { usage.input };
         process.answered = Some(SentPrompt { reported, answer: usage.output, ..ready.sent.clone() });
+        process.kept = self.keep(process, seq);
         let Some(miss) = miss.filter(|_| !usage.estimated) else { return };
         let (segment, page) = match miss {
             CacheMiss::Changed { segment, page } => (Some(segment as u64), page),
@@ -259,9 +272,9 @@ impl Core {
         inference: &Inference,
         reported: Tokens,
         raw: Tokens,
-        trace: kernel_context::Trace,
+        shown: Change,
     ) {
-        let mut changes = vec![Change::Rendered { trace, at: self.now() }];
+        let mut changes = vec![shown];
         let said = said(inference);
         let used = self.with_pager(process, |pager, _, _| Ok(pager.used_by(&said))).unwrap_or_default();
         if !used.is_empty() {
@@ -321,6 +334,7 @@ impl Core {
     fn leave_slot(&mut self, pid: Pid, cpu: usize, granted: bool, charge: Charge) {
         let now = self.micros();
         let slots = &mut self.slots[cpu];
+        slots.wanting.remove(&pid);
         let left = if granted {
             slots.free += 1;
             slots.scheduler.settle(pid, charge, now)
@@ -362,6 +376,7 @@ impl Core {
     /// Stops all tasks of a process without recording anything.
     pub(crate) fn abort_all(&mut self, process: &mut Process) {
         let pid = process.pid;
+        self.drop_ping(process);
         for (_, running) in process.running.drain() {
             if let Some(abort) = running.abort {
                 abort.abort();
@@ -428,9 +443,14 @@ impl Core {
         self.settle(process);
     }
 
+    /// A device call's future is polled for the first time. Pings hold no run up and are not counted.
+    pub(crate) fn device_started(&mut self, key: CallKey) {
+        self.in_flight.devices += usize::from(!key.seq.is_ping());
+    }
+
     /// A device call's future has ended or was dropped.
     pub(crate) fn device_returned(&mut self, key: CallKey, attempt: u32) {
-        if !self.left_behind.remove(&(key, attempt)) {
+        if !key.seq.is_ping() && !self.left_behind.remove(&(key, attempt)) {
             self.in_flight.devices -= 1;
         }
     }
@@ -450,7 +470,10 @@ impl Core {
 }
 
 /// Runs a device's future with a deadline and catches its panic.
-fn guarded(work: impl Future<Output = End> + Send + 'static, timeout: Duration) -> BoxFuture<'static, End> {
+pub(crate) fn guarded(
+    work: impl Future<Output = End> + Send + 'static,
+    timeout: Duration,
+) -> BoxFuture<'static, End> {
     let caught = std::panic::AssertUnwindSafe(work).catch_unwind();
     async move {
         match tokio::time::timeout(timeout, caught).await {
@@ -487,7 +510,7 @@ fn partial_usage(process: &Process, seq: Seq) -> TokenUsage {
 }
 
 /// The provider did no work for a call that failed like this, and charges none.
-const fn not_served(kind: CpuErrorKind) -> bool {
+pub(crate) const fn not_served(kind: CpuErrorKind) -> bool {
     matches!(
         kind,
         CpuErrorKind::Unreachable
@@ -500,7 +523,7 @@ const fn not_served(kind: CpuErrorKind) -> bool {
     )
 }
 
-fn broken(end: End) -> SysError {
+pub(crate) fn broken(end: End) -> SysError {
     match end {
         End::Deadline(after) => SysError::new(ErrorKind::Deadline, format!("no answer within {after}")),
         End::Stuck(after) => SysError::new(
@@ -525,7 +548,7 @@ pub(crate) fn tool_error(error: &ToolError) -> SysError {
     SysError::new(kind, error.to_string()).with_retry(error.retry()).with_blame(error.blame())
 }
 
-fn cpu_error(error: &CpuError) -> SysError {
+pub(crate) fn cpu_error(error: &CpuError) -> SysError {
     let kind = match error.kind() {
         CpuErrorKind::Unreachable | CpuErrorKind::Overloaded | CpuErrorKind::Auth | CpuErrorKind::Setup => {
             ErrorKind::Unavailable

@@ -220,7 +220,7 @@ fn watch(shared: &Arc<Shared>, limit: Duration) {
         }
         What::Device(key, attempt) => {
             tracing::warn!(%key, ?held, "a device blocked the kernel's thread");
-            core.in_flight.devices = core.in_flight.devices.saturating_sub(1);
+            core.device_returned(key, attempt);
             core.device_done(key, attempt, End::Stuck(held.into()));
         }
     }
@@ -262,6 +262,7 @@ fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) 
         commit(shared, core, batch, generation)?;
     }
     core.pump_slots();
+    core.fire_pings();
     // One by one: what a device that blocks leaves in the queue is the next thread's to start.
     while let Some(start) = core.starts.pop_front() {
         launch(shared, core, start, generation)?;
@@ -329,7 +330,7 @@ fn launch(
     if !core.still_wants(key, attempt) {
         return Ok(());
     }
-    core.in_flight.devices += 1;
+    core.device_started(key);
     shared.enter(What::Device(key, attempt));
     let polled = poll_once(core, future);
     if core.generation != generation {
@@ -338,7 +339,7 @@ fn launch(
     shared.leave();
     match polled {
         Ok(end) => {
-            core.in_flight.devices -= 1;
+            core.device_returned(key, attempt);
             core.device_done(key, attempt, end);
         }
         Err(future) => {
@@ -520,6 +521,9 @@ impl Core {
     /// The call was not cancelled between its commit and its start.
     fn still_wants(&self, key: CallKey, attempt: u32) -> bool {
         let Some(process) = self.processes.get(&key.pid) else { return false };
+        if key.seq.is_ping() {
+            return process.is_pinging(key);
+        }
         let index = process.pending_index(key.step, key.seq);
         let pending = index.and_then(|index| process.image.open[index].pending.as_ref());
         pending.is_some_and(|pending| pending.attempt == attempt)
@@ -553,6 +557,16 @@ impl Core {
 
     fn keep_abort(&mut self, key: CallKey, abort: tokio::task::AbortHandle) {
         let process = self.processes.get_mut(&key.pid);
+        if key.seq.is_ping() {
+            match process
+                .filter(|process| process.is_pinging(key))
+                .and_then(|process| process.pinging.as_mut())
+            {
+                Some(pinging) => pinging.abort = Some(abort),
+                None => abort.abort(),
+            }
+            return;
+        }
         let running = process
             .filter(|process| process.pending_index(key.step, key.seq).is_some())
             .and_then(|process| process.running.get_mut(&key.seq));
@@ -611,7 +625,8 @@ impl Core {
             pause = pause.min(batch.next_try.saturating_duration_since(now));
         }
         let wall = self.now();
-        if let Some(at) = self.next_timer() {
+        let next = self.next_timer().into_iter().chain(self.next_ping()).min();
+        if let Some(at) = next {
             pause = pause.min(at.since(wall).into());
         }
         Some(pause)

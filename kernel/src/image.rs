@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::program::Saved;
 
 const KIND: u8 = b'I';
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// The durable part of a process. What never changes (spec, capabilities) is in its first record instead.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -36,6 +36,10 @@ pub(crate) struct Image {
     pub(crate) attachments: Vec<BlobHash>,
     /// The number of the last piece of mail sent.
     pub(crate) mail_number: u64,
+    /// Pings of the last step.
+    pub(crate) pings: u32,
+    /// The one in flight.
+    pub(crate) ping: Option<OpenPing>,
 }
 
 /// Where a snapshot of the page table lies.
@@ -44,6 +48,13 @@ pub(crate) struct PageSnapshot {
     pub(crate) blob: BlobHash,
     /// The last record whose changes are in it.
     pub(crate) record: u64,
+}
+
+/// A ping that has no outcome yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct OpenPing {
+    pub(crate) seq: Seq,
+    pub(crate) reserved: Reservation,
 }
 
 /// A call of the last step.

@@ -255,6 +255,7 @@ impl Drop for PauseOnDrop<'_> {
         let mut core = self.0.core.lock();
         if core.run == self.1 {
             core.mode = Mode::Paused;
+            core.pinging = false;
             core.waiter = None;
         }
     }
@@ -311,6 +312,7 @@ impl Core {
         self.run = run;
         self.mode = mode;
         self.steps = 0;
+        self.set_pinging(mode == Mode::Idle);
         self.waiter = Some(waiter);
         if mode == Mode::Paused {
             let pids: Vec<Pid> = self.processes.keys().copied().collect();

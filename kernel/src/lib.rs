@@ -31,6 +31,7 @@ mod sources;
 mod transfer;
 mod tree;
 mod vectors;
+mod warm;
 
 pub use crate::audit::StoreAudit;
 pub use crate::builder::KernelBuilder;

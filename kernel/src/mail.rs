@@ -137,6 +137,8 @@ impl Core {
 
     /// Sets a process aside.
     pub(crate) fn suspend(&mut self, process: &mut Process, reason: SuspendReason) {
+        self.end_ping(process, "the process is suspended");
+        process.give_up();
         process.image.suspended = Some(reason);
         self.log(process, None, &Event::Suspended { reason });
         self.queue_commit(process);

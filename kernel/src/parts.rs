@@ -9,7 +9,7 @@ use kernel_llm::{Cpu, DeltaSink, Embedder};
 use kernel_security::{Policy, Sandbox};
 use kernel_storage::Store;
 use kernel_tools::Registry;
-use kernel_types::{Capabilities, ModelInfo, Spec, Tokens};
+use kernel_types::{Capabilities, ModelInfo, Spec, Tokens, ToolCallArgs};
 
 use crate::program::ProgramFactory;
 
@@ -83,12 +83,20 @@ pub(crate) struct Parts {
     pub(crate) capabilities: Capabilities,
     pub(crate) sink: Arc<dyn DeltaSink>,
     pub(crate) limits: Limits,
+    pub(crate) keep_warm: bool,
 }
 
 impl Parts {
     /// The model a call means: the one it names, else the process's, else the kernel's.
     pub(crate) fn model<'a>(&'a self, call: Option<&'a str>, process: Option<&'a str>) -> Option<&'a str> {
         call.or(process).or(self.default_model.as_deref())
+    }
+
+    /// How long a tool call may take: as the tool says, as the call asks, as the kernel allows.
+    pub(crate) fn tool_timeout(&self, args: &ToolCallArgs) -> Duration {
+        let own = self.registry.spec(&args.tool).map_or(Duration::MAX, |spec| spec.timeout.into());
+        let asked = args.timeout.map_or(Duration::MAX, Duration::from);
+        own.min(asked).min(self.limits.tool)
     }
 
     /// What a process's window is like.
@@ -102,6 +110,7 @@ impl Parts {
             model: model.to_owned(),
             window: spec.window.unwrap_or(default),
             cache: info.map(|info| info.cache).unwrap_or_default(),
+            keep_warm: self.keep_warm,
         }
     }
 }

@@ -87,6 +87,8 @@ impl Core {
             if !process.runnable() {
                 return None;
             }
+            // The step's own commit takes the record along.
+            core.stop_ping(process, "the process goes on");
             let spent = process.left().steps == Some(0);
             if let Some(signal) = process.image.signal.filter(|_| spent) {
                 // No step is left to ask the program in.
@@ -135,6 +137,7 @@ impl Core {
             process.image.step = process.image.step.next();
             process.image.usage.steps += 1;
             process.image.open.clear();
+            process.image.pings = 0;
             process.results.clear();
             core.steps += 1;
             match stepped {
@@ -235,7 +238,8 @@ impl Core {
         for (index, call) in preparing.calls.iter().enumerate() {
             let Some(call) = call else { continue };
             let error = SysError::new(ErrorKind::Cancelled, format!("{}: {why}", call.number()));
-            self.intend(process, index, call, &Prepared::invalid(call, error.clone()));
+            let seq = process.image.open[index].seq;
+            self.intend(process, seq, call, &Prepared::invalid(call, error.clone()));
             self.finish(process, index, Err(error), Spent::default());
         }
     }
@@ -247,7 +251,8 @@ impl Core {
             Decision::Allow => self.local(process, call)?,
             refused => Err(refusal(call.number(), refused)),
         };
-        self.intend(process, index, call, &Prepared { decision, ..Prepared::allowed(call, Then::Start) });
+        let seq = process.image.open[index].seq;
+        self.intend(process, seq, call, &Prepared { decision, ..Prepared::allowed(call, Then::Start) });
         self.finish(process, index, result, Spent::default());
         Ok(())
     }
@@ -267,7 +272,8 @@ impl Core {
         if let Decision::OverQuota { limit, .. } = prepared.decision {
             process.quota_hit = Some(limit);
         }
-        self.intend(process, index, call, &prepared);
+        let seq = process.image.open[index].seq;
+        self.intend(process, seq, call, &prepared);
         match prepared.then {
             Then::Answer(result) => self.finish(process, index, result, Spent::default()),
             Then::Exit(status) => {
@@ -291,7 +297,7 @@ impl Core {
         Ok(())
     }
 
-    fn intend(&mut self, process: &mut Process, index: usize, call: &Call, prepared: &Prepared) {
+    fn intend(&mut self, process: &mut Process, seq: Seq, call: &Call, prepared: &Prepared) {
         let event = Event::Intent {
             call: call.clone(),
             no: call.number(),
@@ -301,8 +307,27 @@ impl Core {
             view: prepared.view.clone(),
             child: prepared.child,
         };
-        let seq = process.image.open[index].seq;
         self.log(process, Some(seq), &event);
+    }
+
+    /// The intent of a ping, which is never issued again.
+    pub(crate) fn intend_ping(
+        &mut self,
+        process: &mut Process,
+        seq: Seq,
+        call: &Call,
+        view: PageView,
+        (decision, reserved): (Decision, Reservation),
+    ) {
+        let recovery = Recovery::Unsafe;
+        let prepared = Prepared {
+            decision,
+            reserved,
+            recovery,
+            view: Some(view),
+            ..Prepared::allowed(call, Then::Start)
+        };
+        self.intend(process, seq, call, &prepared);
     }
 
     fn arrange_tool(&mut self, process: &mut Process, args: &ToolCallArgs) -> Prepared {
@@ -352,7 +377,7 @@ impl Core {
             Err(PagerError::Fault(missing)) => return Err(Fault::Bodies(missing)),
             Err(error) => return Ok(Prepared::invalid(&call, crate::local::pager_error(&error))),
         };
-        let ceiling = served.info.pricing.map(|pricing| pricing.ceiling(ready.view.tokens, ready.max_output));
+        let ceiling = ceiling(&ready.view, ready.max_output, &served.info);
         if process.image.budget.cost.is_some() && ceiling.is_none() {
             let missing = format!("price of {name} (unknown, and there is a limit of cost)");
             return Ok(Prepared::refused(&call, Decision::Deny { missing }));
@@ -403,13 +428,14 @@ impl Core {
         }
         let sent = SentPrompt::new(&rendered, lead(&model.name, &tools), tool_tokens, now);
         let expected = expected_cache(process.answered.as_ref(), &sent, rendered.stable, &model.cache);
-        let prompt = Prompt { messages: rendered.messages, tools };
+        let prompt = Prompt { messages: rendered.messages, tools, retention: rendered.retention };
         let view = PageView {
             prompt: prompt.hash(),
             tokens,
             expected_cached: expected.tokens,
             unchanged: expected.unchanged as u64,
             model: model.name.clone(),
+            retention: rendered.retention,
             resident: rendered.resident,
         };
         Ok(Ready {
@@ -418,6 +444,7 @@ impl Core {
             raw_tokens: rendered.raw_tokens,
             tool_tokens,
             trace: rendered.trace,
+            stable: rendered.stable,
             max_output,
             sent,
             expected,
@@ -477,6 +504,15 @@ fn lead(model: &str, tools: &[ToolSpec]) -> u64 {
     }
     let [a, b, c, d, e, f, g, h, ..] = frame.finish().0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The most that an inference can cost; `None` if nobody knows its price.
+pub(crate) fn ceiling(
+    view: &PageView,
+    output: Tokens,
+    model: &kernel_types::ModelInfo,
+) -> Option<kernel_types::MicroUsd> {
+    Some(model.pricing?.ceiling(view.tokens, output, view.retention))
 }
 
 /// Money and tokens that an inference used.

@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::image::Image;
 use crate::program::Program;
+use crate::warm::{Kept, Pinging};
 
 /// Bodies longer than this lie in a blob beside their record.
 const INLINE_BODY: usize = 1024;
@@ -41,6 +42,8 @@ pub(crate) struct Ready {
     /// Of the view's tokens, those of the tools' schemas, which no pager counts.
     pub(crate) tool_tokens: Tokens,
     pub(crate) trace: kernel_context::Trace,
+    /// What the pager says is unchanged since the prompt before.
+    pub(crate) stable: Tokens,
     pub(crate) max_output: Tokens,
     pub(crate) sent: SentPrompt,
     pub(crate) expected: ExpectedCache,
@@ -74,6 +77,12 @@ pub(crate) struct Process {
     pub(crate) prompts: HashMap<Seq, Ready>,
     /// The prompt that was answered last: what the provider's cache has. Not durable: after a recovery nothing is expected.
     pub(crate) answered: Option<SentPrompt>,
+    /// What was sent then, to be sent again while the process waits.
+    pub(crate) kept: Option<Kept>,
+    /// When a ping is due.
+    pub(crate) ping_due: Option<Timestamp>,
+    /// The ping under way.
+    pub(crate) pinging: Option<Pinging>,
     pub(crate) running: HashMap<Seq, Running>,
     pub(crate) reserved: Reservation,
     pub(crate) quota_hit: Option<LimitName>,
@@ -131,6 +140,9 @@ impl Process {
             preparing: None,
             prompts: HashMap::new(),
             answered: None,
+            kept: None,
+            ping_due: None,
+            pinging: None,
             running: HashMap::new(),
             reserved: Reservation::default(),
             quota_hit: None,

@@ -224,6 +224,7 @@ impl Core {
 
     fn take_over(&mut self, process: &mut Process) {
         let open = process.image.open.iter().filter(|open| open.outcome.is_none()).count();
+        let open = open + usize::from(process.image.ping.is_some());
         let event = Event::Recovered { epoch: self.epoch.0, open: u32::try_from(open).unwrap_or(u32::MAX) };
         self.log(process, None, &event);
         let waiting = std::mem::take(&mut process.inbox);
@@ -241,6 +242,7 @@ impl Core {
                 self.recover_call(process, index);
             }
         }
+        self.ping_lost(process);
         for mail in waiting {
             let newest = process.delivered.entry(mail.id.sender).or_insert(0);
             *newest = mail.id.number.max(*newest);

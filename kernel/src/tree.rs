@@ -46,6 +46,8 @@ impl Core {
             pages: kernel_types::Hash::ZERO,
             attachments: Vec::new(),
             mail_number: 0,
+            pings: 0,
+            ping: None,
         };
         let event = Event::Spawned { spec: spec.clone(), parent, capabilities: capabilities.clone() };
         let mut process =
@@ -135,6 +137,7 @@ impl Core {
             return;
         }
         self.abandon(process, "the process ended");
+        self.end_ping(process, "the process ended");
         for index in 0..process.image.open.len() {
             if process.image.open[index].pending.is_some() {
                 self.cancel(process, index, "the process ended", Retry::Never);

@@ -6,7 +6,8 @@
 //! {"type":"end","conv":"c"}
 //! ```
 //!
-//! With `--embeddings FOLDER`, pages and questions are also compared by vectors of the model in that folder.
+//! With `--embeddings FOLDER`, pages and questions are also compared by vectors of the static model in that folder. Larger models
+//! belong to kernel-llm, which this crate does not know; `benches/examples/recall_by_model.rs` measures them.
 //!
 //! Each conversation has an index of its own. Pages are taken in the order in which they come; `session`, `date` and `speaker`
 //! may be missing. `ranked` holds the pages that fit into the budget together, best first. A line that cannot be understood is

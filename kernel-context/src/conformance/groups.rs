@@ -39,6 +39,27 @@ pub fn parallel_tool_calls_are_one_group(factory: &dyn PagerFactory) {
     assert_no_orphans(&space.show().messages);
 }
 
+/// What follows joins the group at the end of the window, until the model was shown its end. One that was extended while the
+/// model was answering was not.
+pub fn what_follows_joins_until_it_is_shown(factory: &dyn PagerFactory) {
+    for late in [true, false] {
+        let mut space = Space::new(factory, 4000);
+        space.user("before");
+        space.show();
+        let first = space.user("first");
+        let trace = space.render().trace;
+        let said = space.draft(PageKind::User, "second");
+        let second = if late { space.apply(&Change::Extend(vec![said])) } else { Vec::new() };
+        space.apply(&Change::Rendered { trace, at: space.now });
+        let said = space.draft(PageKind::User, "third");
+        let third = space.apply(&Change::Extend(vec![said]));
+        space.show();
+        space.apply(&Change::Evict(third));
+        assert_eq!(space.is_resident(first), !late, "extended in between: {late}");
+        assert!(second.into_iter().all(|page| !space.is_resident(page)));
+    }
+}
+
 /// Freeing one half frees the other.
 pub fn freeing_part_of_a_tool_call_frees_it(factory: &dyn PagerFactory) {
     for half in [0, 1] {

@@ -30,7 +30,7 @@ pub use budget::{
 pub use family::{Walked, every_promise_is_kept_at_random, random_walk};
 pub use groups::{
     a_tool_call_leaves_and_returns_with_its_result, freeing_part_of_a_tool_call_frees_it,
-    orphans_are_refused, parallel_tool_calls_are_one_group,
+    orphans_are_refused, parallel_tool_calls_are_one_group, what_follows_joins_until_it_is_shown,
 };
 pub use memory::{
     a_failed_change_changes_nothing, a_freed_page_is_not_found, a_missing_body_is_a_fault,
@@ -40,8 +40,8 @@ pub use memory::{
 pub use order::{
     a_newer_note_supersedes, a_pinned_page_stays, a_resident_page_is_recalled_in_place, a_swapped_page_waits,
     an_unchanged_window_is_stable, breakpoints_are_counted, documents_larger_than_the_window_leave_first,
-    instructions_come_first, new_pages_are_shown, notes_come_last, pinning_brings_back,
-    recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
+    instructions_come_first, keeping_warm_changes_nothing_shown, new_pages_are_shown, notes_come_last,
+    pinning_brings_back, recalled_pages_come_at_the_tail, rendering_only_appends, roles_alternate,
 };
 pub use refusals::{
     a_window_of_pinned_pages_takes_no_more, a_window_of_zero_does_not_load, bad_input_changes_nothing,
@@ -113,6 +113,7 @@ macro_rules! pager_conformance {
             freeing_part_of_a_tool_call_frees_it
             hostile_bytes_are_refused
             instructions_come_first
+            keeping_warm_changes_nothing_shown
             loading_needs_bodies
             new_pages_are_shown
             notes_come_last
@@ -128,6 +129,7 @@ macro_rules! pager_conformance {
             text_is_not_empty
             the_same_changes_give_the_same_state
             vectors_survive_saving_and_forking
+            what_follows_joins_until_it_is_shown
         ] $($then)* }
     };
     (@with [$($law:ident)*] @table) => { &[$((stringify!($law), $law as Law)),*] };

@@ -240,3 +240,27 @@ pub fn breakpoints_are_counted(factory: &dyn PagerFactory) {
         assert_eq!(marked.is_empty(), most == 0);
     }
 }
+
+/// A ping shows the model nothing new: what is rendered, planned and listed stays as it is, and so does what is new.
+pub fn keeping_warm_changes_nothing_shown(factory: &dyn PagerFactory) {
+    let mut space = Space::new(factory, 600);
+    for seed in 0..8 {
+        space.user(&prose(seed, 30));
+        space.show();
+    }
+    let new = space.user(&prose(100, 30));
+    let before = (space.render(), space.pager.pages(), space.pager.plan(space.now));
+    for _ in 0..3 {
+        space.now.0 += 1;
+        space.apply(&Change::Warmed { at: space.now });
+    }
+    assert_eq!((space.render(), space.pager.pages(), space.pager.plan(space.now)), before);
+    for seed in 200..210 {
+        let drafts = vec![space.draft(PageKind::User, &prose(seed, 40))];
+        space.allocate(drafts);
+    }
+    assert!(space.show().resident.contains(&new), "what was not shown yet is in the next render");
+    let saved = space.saved();
+    let loaded = factory.load(&space.config, &saved, &space.swap).expect("a saved state loads");
+    assert_eq!(loaded.save().expect("a state can be saved"), saved);
+}

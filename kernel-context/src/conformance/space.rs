@@ -29,7 +29,8 @@ impl Space {
     #[must_use]
     pub fn with_breakpoints(factory: &dyn PagerFactory, window: u64, breakpoints: u32) -> Self {
         let cache = CacheModel { breakpoints, ..CacheModel::default() };
-        let config = PagerConfig { model: "gpt-4o".to_owned(), window: Tokens(window), cache };
+        let config =
+            PagerConfig { model: "gpt-4o".to_owned(), window: Tokens(window), cache, keep_warm: true };
         let pager = factory.make(&config).expect("a window above zero makes a pager");
         Self { config, pager, swap: MemorySwap::default(), now: Timestamp(1_000) }
     }

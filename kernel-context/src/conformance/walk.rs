@@ -291,6 +291,10 @@ impl<'f> Walk<'f> {
         self.apply(Change::Rendered { trace, at: self.space.now }).expect("a window was shown");
         self.naive.answered(&resident);
         self.answered = Some(shown);
+        if self.walked.renders.is_multiple_of(5) {
+            let at = self.space.now;
+            self.apply(Change::Warmed { at }).expect("a ping is taken at any time");
+        }
     }
 
     fn check_planned(&self, change: &Change) {

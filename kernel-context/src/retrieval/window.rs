@@ -1,5 +1,7 @@
 //! Pages with their neighbours: an answer does not repeat the words of what it answers, and does not end at a page's border.
 
+use std::cell::RefCell;
+
 use super::clue::{Clue, Clues, Kind};
 use super::segment::Leaf;
 use super::slots::Slots;
@@ -14,6 +16,47 @@ const NEAR_IN_FILE: &[f32] = &[0.2, 0.1];
 const TOPIC: f32 = 0.12;
 /// So far around, in pages.
 const TOPIC_REACH: usize = 20;
+
+/// The page after each and the one before it, found once.
+struct Links<'a> {
+    view: &'a View<'a>,
+    /// By slot: the slot of the next page, counted from 1; 0 is not known yet.
+    after: RefCell<Vec<u32>>,
+    before: RefCell<Vec<u32>>,
+}
+
+/// There is none.
+const END: u32 = u32::MAX;
+
+impl<'a> Links<'a> {
+    fn new(view: &'a View<'a>) -> Self {
+        let none = || RefCell::new(vec![0; view.slots]);
+        Self { view, after: none(), before: none() }
+    }
+
+    fn step(&self, slot: usize, after: bool) -> Option<usize> {
+        let links = if after { &self.after } else { &self.before };
+        let known = links.borrow()[slot];
+        if known == 0 {
+            let found = self.view.beside(slot, after).next();
+            links.borrow_mut()[slot] = found.map_or(END, |found| number_of(found) + 1);
+            return found;
+        }
+        (known != END).then(|| known as usize - 1)
+    }
+
+    /// The pages on one side, nearest first.
+    fn side(&self, slot: usize, after: bool) -> impl Iterator<Item = usize> {
+        std::iter::successors(self.step(slot, after), move |slot| self.step(*slot, after))
+    }
+
+    /// A page and its neighbours, each with the worth of a word there.
+    fn around(&self, slot: usize) -> impl Iterator<Item = (usize, f32)> {
+        let near = if self.view.is_file(self.view.leaf(slot).origin) { NEAR_IN_FILE } else { NEAR };
+        let side = move |after| self.side(slot, after).zip(near.iter().copied());
+        std::iter::once((slot, 1.0)).chain(side(false)).chain(side(true))
+    }
+}
 
 /// Pages to score and the pages around them.
 pub(super) struct Windows {
@@ -37,7 +80,8 @@ struct Topics {
 }
 
 impl Topics {
-    fn new(view: &View<'_>, centres: &Slots, all: &Slots) -> Self {
+    fn new(links: &Links<'_>, centres: &Slots, all: &Slots) -> Self {
+        let view = links.view;
         let mut order: Vec<(u32, u32, usize)> =
             (0..).zip(all.iter()).map(|(rank, slot)| (view.leaf(slot).origin, rank, slot)).collect();
         order.sort_unstable();
@@ -47,7 +91,7 @@ impl Topics {
         }
         let joins = |pair: &[(u32, u32, usize)]| {
             let [(origin, _, slot), (other, _, next)] = pair else { return false };
-            origin == other && view.beside(*slot, true).next() == Some(*next)
+            origin == other && links.step(*slot, true) == Some(*next)
         };
         let joined: Vec<bool> = order.windows(2).map(joins).collect();
         let range = |slot: usize| {
@@ -76,18 +120,17 @@ impl Topics {
 impl Windows {
     /// Windows around `best` and around their neighbours: these may be where the answer is.
     pub(super) fn new(view: &View<'_>, best: &[usize]) -> Self {
-        let near = |slots: &mut dyn Iterator<Item = usize>| {
-            Slots::new(view.slots, slots.flat_map(|slot| around(view, slot)).map(|(slot, _)| slot))
-        };
-        let centres = near(&mut best.iter().copied());
-        let all = Slots::new(view.slots, surroundings(view, &centres));
+        let links = Links::new(view);
+        let near = best.iter().flat_map(|slot| links.around(*slot)).map(|(slot, _)| slot);
+        let centres = Slots::new(view.slots, near);
+        let all = Slots::new(view.slots, surroundings(&links, &centres));
         let (mut ends, mut members) = (Vec::new(), Vec::new());
         for centre in centres.iter() {
-            let window = around(view, centre);
+            let window = links.around(centre);
             members.extend(window.filter_map(|(slot, worth)| Some((all.rank(slot)?, worth))));
             ends.push(members.len());
         }
-        let topics = Topics::new(view, &centres, &all);
+        let topics = Topics::new(&links, &centres, &all);
         Self { centres, all, ends, members, topics }
     }
 
@@ -149,20 +192,13 @@ fn has_topic(view: &View<'_>, slot: usize) -> bool {
 
 /// The pages of the windows around centres: for each centre those next to it; those farther around only where no centre
 /// is next to it, whose own they are else.
-fn surroundings<'a>(view: &'a View<'_>, centres: &'a Slots) -> impl Iterator<Item = usize> {
+fn surroundings<'a>(links: &'a Links<'_>, centres: &'a Slots) -> impl Iterator<Item = usize> {
     let far = move |slot: usize, after: bool| {
-        let next = view.beside(slot, after).next().filter(|_| has_topic(view, slot));
+        let next = links.step(slot, after).filter(|_| has_topic(links.view, slot));
         let ends = next.is_some_and(|next| centres.rank(next).is_none());
-        view.beside(slot, after).take(if ends { TOPIC_REACH } else { 0 })
+        links.side(slot, after).take(if ends { TOPIC_REACH } else { 0 })
     };
     centres.iter().flat_map(move |slot| {
-        around(view, slot).map(|(slot, _)| slot).chain(far(slot, false)).chain(far(slot, true))
+        links.around(slot).map(|(slot, _)| slot).chain(far(slot, false)).chain(far(slot, true))
     })
-}
-
-/// A page and its neighbours, each with the worth of a word there.
-fn around(view: &View<'_>, slot: usize) -> impl Iterator<Item = (usize, f32)> {
-    let near = if view.is_file(view.leaf(slot).origin) { NEAR_IN_FILE } else { NEAR };
-    let side = move |after| view.beside(slot, after).zip(near.iter().copied());
-    std::iter::once((slot, 1.0)).chain(side(false)).chain(side(true))
 }

@@ -87,6 +87,10 @@ impl Agent {
     }
 
     fn think(&mut self) {
+        if self.shape.wait > 0.0 && self.dice.chance(self.shape.wait) {
+            self.at_ms += 1000 * self.dice.between(&self.shape.wait_s);
+            return;
+        }
         let pauses = self.calls == 0 && self.dice.chance(self.shape.pause);
         let mean_s = if pauses { self.shape.pause_s } else { self.shape.think_s };
         self.at_ms += self.dice.wait_ms(mean_s);

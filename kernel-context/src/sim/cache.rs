@@ -14,7 +14,8 @@
 //!   each breakpoint, "counting the breakpoint itself as the first". The longest entry found by any breakpoint is read.
 //! - What lies between that entry and the last breakpoint is written, the rest is plain input.
 //! - "The cache is refreshed for no additional cost each time the cached content is used": the entry that was read and
-//!   those at the breakpoints live for another `ttl_s`, measured from the start of the request.
+//!   those at the breakpoints live for another `ttl_s`, measured from the start of the request. Entries
+//!   keep the time to live that they were written with ("ttl": "1h").
 //! - A request has at most `breakpoints` of them; of more, the last ones count (GPT-5.6: "up to the latest four").
 //!
 //! # Implicit caches
@@ -31,7 +32,7 @@
 //! reasons (another machine, eviction under load), a slot of llama.cpp that another prompt takes, and runs of tool calls
 //! that Anthropic counts as one position.
 
-use kernel_types::{CacheModel, TokenUsage, Tokens};
+use kernel_types::{CacheModel, Retention, TokenUsage, Tokens};
 
 use super::entries::{Entries, Prefix, prefixes};
 
@@ -63,6 +64,17 @@ pub struct PrefixCache {
     entries: Entries,
 }
 
+impl Bill {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.input += other.input;
+        self.cached += other.cached;
+        self.written += other.written;
+        self.plain += other.plain;
+        self.output += other.output;
+        self.units += other.units;
+    }
+}
+
 impl PrefixCache {
     /// An empty cache of that kind.
     #[must_use]
@@ -86,6 +98,19 @@ impl PrefixCache {
         breakpoints: &[usize],
         output: u64,
     ) -> Bill {
+        self.request_kept(at_ms, segments, breakpoints, output, Retention::Short)
+    }
+
+    /// The same, and what is written is kept for so long, where the provider offers that.
+    pub fn request_kept(
+        &mut self,
+        at_ms: u64,
+        segments: &[(SegmentId, u64)],
+        breakpoints: &[usize],
+        output: u64,
+        retention: Retention,
+    ) -> Bill {
+        self.entries.keep_for(self.model.kept(retention).ttl_s);
         self.entries.sweep(at_ms);
         let prefixes = prefixes(segments);
         let input = prefixes.last().map_or(0, |all| all.tokens);
@@ -98,6 +123,7 @@ impl PrefixCache {
             input: Tokens(input),
             cached: Tokens(cached),
             cache_written: Tokens(written),
+            written_long: Tokens(if retention == Retention::Long { written } else { 0 }),
             output: Tokens(output),
             estimated: false,
         };

@@ -34,6 +34,7 @@ fn mix(value: u64) -> u64 {
 
 #[derive(Clone, Debug)]
 pub(super) struct Entries {
+    /// How long what is made now lives without use.
     ttl_ms: u64,
     by_hash: HashMap<u64, Entry>,
     sweep_at: usize,
@@ -43,6 +44,13 @@ pub(super) struct Entries {
 struct Entry {
     made_ms: u64,
     used_ms: u64,
+    ttl_ms: u64,
+}
+
+impl Entry {
+    const fn lives(&self, at_ms: u64) -> bool {
+        at_ms.saturating_sub(self.used_ms) < self.ttl_ms
+    }
 }
 
 impl Entries {
@@ -50,17 +58,22 @@ impl Entries {
         Self { ttl_ms: ttl_s.saturating_mul(1000), by_hash: HashMap::new(), sweep_at: SWEEP }
     }
 
+    /// What is made from now on lives so long without use.
+    pub(super) fn keep_for(&mut self, ttl_s: u64) {
+        self.ttl_ms = ttl_s.saturating_mul(1000);
+    }
+
     /// There is an entry that lives and that an earlier request made.
     pub(super) fn is_warm(&self, at_ms: u64, hash: u64) -> bool {
         let entry = self.by_hash.get(&hash);
-        entry.is_some_and(|entry| entry.made_ms < at_ms && self.lives(at_ms, entry))
+        entry.is_some_and(|entry| entry.made_ms < at_ms && entry.lives(at_ms))
     }
 
     /// Uses an entry, or makes it if there is none that lives.
     pub(super) fn touch(&mut self, at_ms: u64, hash: u64) {
-        let living = self.by_hash.get(&hash).filter(|entry| self.lives(at_ms, entry));
-        let made_ms = living.map_or(at_ms, |entry| entry.made_ms);
-        self.by_hash.insert(hash, Entry { made_ms, used_ms: at_ms });
+        let living = self.by_hash.get(&hash).filter(|entry| entry.lives(at_ms)).copied();
+        let made = Entry { made_ms: at_ms, used_ms: at_ms, ttl_ms: self.ttl_ms };
+        self.by_hash.insert(hash, Entry { used_ms: at_ms, ..living.unwrap_or(made) });
     }
 
     /// Forgets what has expired, now and then.
@@ -68,12 +81,7 @@ impl Entries {
         if self.by_hash.len() < self.sweep_at {
             return;
         }
-        let ttl_ms = self.ttl_ms;
-        self.by_hash.retain(|_, entry| at_ms.saturating_sub(entry.used_ms) < ttl_ms);
+        self.by_hash.retain(|_, entry| entry.lives(at_ms));
         self.sweep_at = SWEEP.max(2 * self.by_hash.len());
-    }
-
-    fn lives(&self, at_ms: u64, entry: &Entry) -> bool {
-        at_ms.saturating_sub(entry.used_ms) < self.ttl_ms
     }
 }

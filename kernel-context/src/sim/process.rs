@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use kernel_types::{PageKind, PageNo, Timestamp, Tokens};
+use kernel_types::{PageKind, PageNo, Retention, Timestamp, Tokens};
 
 use super::{Kind, Page};
 use crate::{
-    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, PlanKind, Rendered, Segment,
+    Change, MemorySwap, PageDraft, Pager, PagerConfig, PagerError, PagerFactory, PlanKind, Rendered, Returns,
+    Segment,
 };
 
 /// Why an operation was refused; nothing changed.
@@ -58,6 +59,8 @@ pub struct Shown<N> {
     pub plan: PlanKind,
     /// All tokens of it.
     pub tokens: u64,
+    /// How long the provider is to keep it.
+    pub retention: Retention,
 }
 
 impl<N: Clone + Eq + Hash + ToString> Process<N> {
@@ -195,7 +198,7 @@ impl<N: Clone + Eq + Hash + ToString> Process<N> {
         let rendered = self.pager.render(&self.swap)?;
         let shown = Change::Rendered { trace: rendered.trace, at: Timestamp(at_ms) };
         self.pager.apply(&shown, &self.swap)?;
-        let Rendered { segments, breakpoints, tokens, resident, .. } = rendered;
+        let Rendered { segments, breakpoints, tokens, resident, retention, .. } = rendered;
         for segment in &segments {
             if let Some(page) = segment.page {
                 self.first.entry(page).or_insert(segment.id);
@@ -205,7 +208,22 @@ impl<N: Clone + Eq + Hash + ToString> Process<N> {
         let mut evicted = std::mem::take(&mut self.evicted);
         evicted.retain(|name| !resident.contains(name));
         let plan = std::mem::take(&mut self.kind);
-        Ok(Shown { segments, breakpoints, resident, evicted, plan, tokens: tokens.0 })
+        Ok(Shown { segments, breakpoints, resident, evicted, plan, tokens: tokens.0, retention })
+    }
+
+    /// When what was shown last should be sent again if no call comes before; asked at `at_ms`.
+    #[must_use]
+    pub fn keep_warm(&self, at_ms: u64) -> Option<u64> {
+        self.pager.keep_warm(Timestamp(at_ms), Returns::Unknown).map(|ping| ping.at.0)
+    }
+
+    /// It was, at `at_ms`.
+    ///
+    /// # Errors
+    /// The pager's.
+    pub fn warmed(&mut self, at_ms: u64) -> Result<(), ProcessError> {
+        self.pager.apply(&Change::Warmed { at: Timestamp(at_ms) }, &self.swap)?;
+        Ok(())
     }
 
     /// The name of a page's segment, with a mark behind it if the page is not rendered as it was at first; a stub has a mark

@@ -13,6 +13,10 @@ pub struct Report {
     pub total: Bill,
     /// Pages that a call needed and its window did not hold.
     pub faults: u64,
+    /// Pings sent to keep prefixes warm.
+    pub pings: u64,
+    /// The sum of their bills, which is not in `total`.
+    pub pinged: Bill,
 }
 
 impl Report {
@@ -25,7 +29,13 @@ impl Report {
     /// Counts one call.
     pub fn add(&mut self, bill: &Bill) {
         self.calls += 1;
-        self.sum(bill);
+        self.total.add(bill);
+    }
+
+    /// Counts one ping.
+    pub fn ping(&mut self, bill: &Bill) {
+        self.pings += 1;
+        self.pinged.add(bill);
     }
 
     /// Counts pages that a call needed and did not find.
@@ -33,20 +43,13 @@ impl Report {
         self.faults += pages;
     }
 
-    /// Counts the calls and faults of another run with the same window.
+    /// Counts the calls, pings and faults of another run with the same window.
     pub fn merge(&mut self, other: &Self) {
         self.calls += other.calls;
         self.faults += other.faults;
-        self.sum(&other.total);
-    }
-
-    fn sum(&mut self, bill: &Bill) {
-        self.total.input += bill.input;
-        self.total.cached += bill.cached;
-        self.total.written += bill.written;
-        self.total.plain += bill.plain;
-        self.total.output += bill.output;
-        self.total.units += bill.units;
+        self.pings += other.pings;
+        self.total.add(&other.total);
+        self.pinged.add(&other.pinged);
     }
 
     /// How much of its window a call fills on average, 0 to 1; more if windows were overfull.
@@ -55,7 +58,7 @@ impl Report {
         share(self.total.input, self.calls.saturating_mul(self.window))
     }
 
-    /// The share of the input tokens read from the cache, 0 to 1.
+    /// The share of the calls' input tokens read from the cache, 0 to 1. Pings are no calls: what they read helps nobody.
     #[must_use]
     pub fn cached_share(&self) -> f64 {
         share(self.total.cached, self.total.input)
@@ -67,16 +70,16 @@ impl Report {
         100.0 * share(self.faults, self.calls)
     }
 
-    /// What it cost, in thousandths of a plain input token.
+    /// What calls and pings cost, in thousandths of a plain input token.
     #[must_use]
     pub fn units(&self) -> u64 {
-        self.total.units
+        self.total.units + self.pinged.units
     }
 
     /// The cost as a multiple of `reference`, in the same units.
     #[must_use]
     pub fn ratio(&self, reference: u64) -> f64 {
-        share(self.total.units, reference)
+        share(self.units(), reference)
     }
 }
 

@@ -32,6 +32,10 @@ pub struct Shape {
     pub pause: f64,
     /// Mean seconds of such a break.
     pub pause_s: f64,
+    /// How often any call comes after a long wait instead, for a slow tool or a person, 0 to 1.
+    pub wait: f64,
+    /// Seconds of such a wait, evenly distributed.
+    pub wait_s: RangeInclusive<u64>,
 }
 
 /// A size with a long tail: half of it below `median`, one in twenty above `p95`, all within `least` and `most`.
@@ -91,7 +95,15 @@ impl Shape {
             think_s: 25.0,
             pause: 0.0,
             pause_s: 0.0,
+            wait: 0.0,
+            wait_s: 0..=0,
         }
+    }
+
+    /// The same, but one call of ten comes after a wait of four to twelve minutes: a slow build, a person who is asked.
+    #[must_use]
+    pub fn long_waits() -> Self {
+        Self { wait: 0.1, wait_s: 240..=720, ..Self::tools() }
     }
 
     /// Work on a code base: few user turns, large results, and a working set of files that shifts and comes back.

@@ -95,7 +95,8 @@ impl<R: BufRead> Import<R> {
         let broken = |error| TransferError::State { line, error };
         let corrupt = |reason: &str| broken(PagerError::Corrupt(reason.to_owned()));
         let bytes = STANDARD.decode(&state).map_err(|error| corrupt(&error.to_string()))?;
-        let config = PagerConfig { model: header.model.clone(), window: header.window, cache };
+        let config =
+            PagerConfig { model: header.model.clone(), window: header.window, cache, keep_warm: false };
         let pager = factory.load(&config, &bytes, swap).map_err(broken)?;
         let loaded = pager.pages();
         for (at, status) in pages.iter().enumerate() {

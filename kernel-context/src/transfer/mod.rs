@@ -27,7 +27,7 @@ pub use export::export;
 pub use import::{Import, Imported};
 
 const FORMAT: &str = "agentos-space";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a space was made with.
 #[derive(Clone, PartialEq, Eq, Debug)]

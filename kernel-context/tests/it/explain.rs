@@ -17,7 +17,7 @@ struct Agent {
 impl Agent {
     fn new(policy: Replacement, window: u64) -> Self {
         let cache: CacheModel = *Catalogue::built_in().cache("llamacpp").unwrap();
-        let config = PagerConfig { model: "gpt-4o".into(), window: Tokens(window), cache };
+        let config = PagerConfig { model: "gpt-4o".into(), window: Tokens(window), cache, keep_warm: true };
         Self { pager: policy.make(&config).unwrap(), swap: MemorySwap::default(), said: 0 }
     }
 

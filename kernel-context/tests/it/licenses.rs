@@ -169,7 +169,12 @@ struct Library {
 
 impl Library {
     fn import(split: (u64, u64)) -> Self {
-        let config = PagerConfig { model: MODEL.to_owned(), window: WINDOW, cache: CacheModel::default() };
+        let config = PagerConfig {
+            model: MODEL.to_owned(),
+            window: WINDOW,
+            cache: CacheModel::default(),
+            keep_warm: true,
+        };
         let pager = Replacement::default().make(&config).unwrap();
         let mut library = Self { pager, swap: MemorySwap::default() };
         let entries = std::fs::read_dir(FOLDER).unwrap().map(Result::unwrap);

@@ -9,11 +9,19 @@ use kernel_types::{CacheModel, Catalogue};
 const SEED: u64 = 7;
 
 fn run(replacement: Replacement, window: u64, cache: CacheModel, shape: &Shape) -> Report {
-    drive(&replacement, Setting { window, cache }, shape.clone(), SEED).unwrap()
+    drive(&replacement, Setting { window, cache, keep_warm: true }, shape.clone(), SEED).unwrap()
+}
+
+/// A few agents with a window of 16,000 tokens, with pings or without, and with a longer time to live to choose or without.
+fn kept(shape: &Shape, (keep_warm, long): (bool, bool), seed: u64) -> Report {
+    let cache = *Catalogue::built_in().cache("anthropic-5m").unwrap();
+    let cache = CacheModel { long: cache.long.filter(|_| long), ..cache };
+    let shape = Shape { agents: 2, tasks: 10, ..shape.clone() };
+    drive(&Replacement::default(), Setting { window: 16_000, cache, keep_warm }, shape, seed).unwrap()
 }
 
 fn input(report: &Report, cache: &CacheModel) -> f64 {
-    (report.units() - report.total.output * u64::from(cache.output)) as f64
+    (report.units() - (report.total.output + report.pinged.output) * u64::from(cache.output)) as f64
 }
 
 /// The report, and how many times cheaper its input was than first in, first out without a cache.
@@ -55,5 +63,34 @@ fn it_is_cheaper_than_the_classic_wherever_it_runs() {
             let (_, theirs) = times(Replacement::LruImportance, 8_000, provider, &shape);
             assert!(own > 1.4 * theirs, "{name}, {provider}: {own:.2} and {theirs:.2} with the classic");
         }
+    }
+}
+
+#[test]
+fn pings_make_long_waits_cheaper_and_nothing_else_dearer() {
+    for seed in [1, 2, 5] {
+        let price = |shape: &Shape, keep_warm| kept(shape, (keep_warm, false), seed);
+        let (with, without) = (price(&Shape::long_waits(), true), price(&Shape::long_waits(), false));
+        assert!(with.pings > 10 && without.pings == 0, "{} pings", with.pings);
+        assert!(
+            with.units() * 100 < without.units() * 92,
+            "{} and {} without",
+            with.units(),
+            without.units()
+        );
+        assert!(with.cached_share() > without.cached_share() + 0.02);
+        let (with, without) = (price(&Shape::tools(), true), price(&Shape::tools(), false));
+        assert!(with.units() * 1000 <= without.units() * 1005, "{} and {}", with.units(), without.units());
+    }
+}
+
+#[test]
+fn a_longer_time_to_live_is_asked_for_where_it_is_cheaper() {
+    let often = Shape { wait: 0.3, ..Shape::long_waits() };
+    for seed in [1, 2, 5] {
+        let price = |shape: &Shape, long| kept(shape, (false, long), seed).units();
+        let (long, short) = (price(&often, true), price(&often, false));
+        assert!(long * 100 < short * 95, "{long} and {short} without");
+        assert_eq!(price(&Shape::tools(), true), price(&Shape::tools(), false), "nobody waits");
     }
 }

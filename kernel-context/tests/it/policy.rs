@@ -1,8 +1,8 @@
 //! What the batch policy promises beyond the contract: when it evicts, what it leaves behind, how it looks.
 
 use kernel_context::conformance::Space;
-use kernel_context::{Change, PageDraft, PagerConfig, PagerError, PagerFactory, Replacement};
-use kernel_types::{Importance, Message, PageKind, PageNo, Part, Role, Tokens};
+use kernel_context::{Change, PageDraft, PagerConfig, PagerError, PagerFactory, PlanKind, Replacement};
+use kernel_types::{Importance, Message, PageKind, PageNo, Part, Role, Timestamp, Tokens};
 
 const WINDOW: u64 = 2_000;
 const BATCH: Replacement = Replacement::BatchFifo { high: 0.95, low: 0.75 };
@@ -311,4 +311,20 @@ fn importance_outweighs_age() {
         space.show();
     }
     assert!(space.is_resident(old) && !space.is_resident(young));
+}
+
+#[test]
+fn a_prefix_is_cold_when_its_time_to_live_is_over() {
+    let mut space = space();
+    space.config.cache.ttl_s = 300;
+    space.pager = BATCH.make(&space.config).unwrap();
+    let shown_at = space.now.0;
+    let mut seed = 0;
+    while space.pager.plan(space.now).unwrap().changes.is_empty() {
+        space.show();
+        space.user(&filler(seed));
+        seed += 1;
+    }
+    let kind = |ms: u64| space.pager.plan(Timestamp(shown_at + ms)).unwrap().kind;
+    assert_eq!([kind(299_999), kind(300_000)], [PlanKind::Minor, PlanKind::Cold]);
 }

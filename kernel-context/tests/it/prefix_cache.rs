@@ -1,7 +1,7 @@
 //! The simulated prefix cache: each rule by hand, with the hit and the miss just outside.
 
 use kernel_context::sim::{Bill, PrefixCache, Report, SegmentId};
-use kernel_types::{CacheModel, Catalogue, Tokens};
+use kernel_types::{CacheModel, Catalogue, Retention, Tokens};
 
 const MINUTE: u64 = 60_000;
 
@@ -250,4 +250,19 @@ fn a_longer_prefix_is_never_read_than_was_sent_before() {
         assert_eq!(bill.input, 100 * count);
         assert!(bill.cached + bill.written <= bill.input, "{bill:?}");
     }
+}
+
+#[test]
+fn what_is_written_to_be_kept_for_longer_costs_more_and_lives_longer() {
+    let mut cache = cache("anthropic-5m");
+    let segments = segments(0..20, 100);
+    let mut kept = |at_s: u64, retention| cache.request_kept(at_s * 1000, &segments, &[19], 0, retention);
+    let written = kept(1, Retention::Long);
+    assert_eq!((written.written, written.units), (2_000, 4_000_000));
+    // Refreshed by a request that asks for no more than the usual: an entry lives as it was written.
+    assert_eq!(kept(3_600, Retention::Short).cached, 2_000);
+    assert_eq!(kept(7_199, Retention::Short).cached, 2_000);
+    let written = kept(10_799, Retention::Short);
+    assert_eq!((written.cached, written.units), (0, 2_500_000));
+    assert_eq!(kept(11_099, Retention::Long).cached, 0);
 }

@@ -94,6 +94,7 @@ fn a_summary_says_what_left_and_the_pages_stay_recallable() {
         model: "gpt-4o".to_owned(),
         window: Tokens(2_000),
         cache: CacheModel { breakpoints: 4, ..CacheModel::default() },
+        keep_warm: true,
     };
     let loaded = kernel_context::PagerFactory::load(
         &Replacement::Summarise { high: 0.95, low: 0.6 },

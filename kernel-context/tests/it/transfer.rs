@@ -104,7 +104,7 @@ fn what_is_wrong_with_a_file_is_named_with_its_line() {
     check("", "line 1: the file is cut off");
     check("hello\n", "line 1: expected value");
     check("{}\n", "line 1: not an exported space");
-    check(&text.replacen("\"version\":1", "\"version\":9", 1), "version 9 of the format, this build reads 1");
+    check(&text.replacen("\"version\":2", "\"version\":9", 1), "version 9 of the format, this build reads 2");
     check(&text.replacen("generational", "lru", 1), "paged by \"lru\", this pager is \"generational\"");
     check(&with(3, "{"), "line 3: EOF while parsing");
     check(&with(4, "{\"page\":3}"), "line 4: missing field");
@@ -129,7 +129,8 @@ fn what_is_wrong_with_a_file_is_named_with_its_line() {
 #[test]
 fn hostile_bytes_are_refused_or_harmless() {
     let text = exported(&space());
-    for at in (0..text.len()).step_by(23).filter(|at| text.is_char_boundary(*at)) {
+    // Without the last line break it is whole.
+    for at in (0..text.trim_end().len()).step_by(23).filter(|at| text.is_char_boundary(*at)) {
         drop(read(&text[..at]).map(|_| ()).unwrap_err());
         let mut bytes = text.clone().into_bytes();
         bytes[at] ^= 0x01;

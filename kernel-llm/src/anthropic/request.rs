@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use kernel_types::{JsonText, Message, ModelInfo, Part, Prompt, Role};
+use kernel_types::{JsonText, Message, ModelInfo, Part, Prompt, Retention, Role};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::InferRequest;
 
+/// The longer time to live, as the API names it.
+const LONG: &str = "1h";
 /// The most breakpoints that the API takes.
 const MAX_BREAKPOINTS: u32 = 4;
 
@@ -68,17 +70,23 @@ enum Content<'a> {
 #[derive(Clone, Copy, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum CacheControl {
-    Ephemeral,
+    Ephemeral {
+        /// Five minutes without.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ttl: Option<&'static str>,
+    },
 }
 
 /// The body for `request` to `model`.
 pub(super) fn body(request: &InferRequest, model: &ModelInfo) -> Result<Vec<u8>, String> {
     let prompt = &*request.prompt;
     let marked = breakpoints(prompt, model.cache.breakpoints.min(MAX_BREAKPOINTS) as usize);
+    let long = prompt.retention == Retention::Long && model.cache.long.is_some();
+    let mark = CacheControl::Ephemeral { ttl: long.then_some(LONG) };
     let mut system = Vec::new();
     let mut messages = Vec::new();
     for (n, message) in prompt.messages.iter().enumerate() {
-        let blocks = blocks(message, marked.contains(&n));
+        let blocks = blocks(message, marked.contains(&n).then_some(mark));
         let role = match message.role {
             Role::System if messages.is_empty() => {
                 system.extend(blocks);
@@ -125,14 +133,14 @@ fn breakpoints(prompt: &Prompt, limit: usize) -> BTreeSet<usize> {
 }
 
 /// A message's blocks. The API refuses empty texts, which say nothing, so they are left out beside others.
-fn blocks(message: &Message, is_marked: bool) -> Vec<Block<'_>> {
+fn blocks(message: &Message, mark: Option<CacheControl>) -> Vec<Block<'_>> {
     let is_empty = |part: &Part| matches!(part, Part::Text(text) if text.is_empty());
     let all_empty = message.parts.iter().all(is_empty);
     let parts = message.parts.iter().filter(|part| all_empty || !is_empty(part));
     let mut blocks: Vec<_> =
         parts.map(|part| Block { content: content(part), cache_control: None }).collect();
     if let Some(last) = blocks.last_mut() {
-        last.cache_control = (is_marked && !all_empty).then_some(CacheControl::Ephemeral);
+        last.cache_control = mark.filter(|_| !all_empty);
     }
     blocks
 }

@@ -82,7 +82,15 @@ struct Counts {
     input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
+    /// The same by time to live.
+    cache_creation: Option<Created>,
     output_tokens: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct Created {
+    ephemeral_1h_input_tokens: u64,
 }
 
 impl Counts {
@@ -91,6 +99,7 @@ impl Counts {
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.cache_creation_input_tokens =
             later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_creation = later.cache_creation.or(self.cache_creation);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
     }
 
@@ -98,11 +107,13 @@ impl Counts {
     fn usage(self) -> Option<TokenUsage> {
         let cached = Tokens(self.cache_read_input_tokens.unwrap_or(0));
         let cache_written = Tokens(self.cache_creation_input_tokens.unwrap_or(0));
+        let long = self.cache_creation.unwrap_or_default().ephemeral_1h_input_tokens;
         let input = Tokens(self.input_tokens?).saturating_add(cached).saturating_add(cache_written);
         Some(TokenUsage {
             input,
             cached,
             cache_written,
+            written_long: Tokens(long).min(cache_written),
             output: Tokens(self.output_tokens?),
             estimated: false,
         })

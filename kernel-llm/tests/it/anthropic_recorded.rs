@@ -1,7 +1,7 @@
 //! The Messages protocol by recorded exchanges: what is sent, byte for byte, and what is understood.
 
 use kernel_llm::{Anthropic, AnthropicConfig, ApiKey, Cpu, CpuErrorKind, NoDeltas, model_info};
-use kernel_types::{Part, Prompt, Retry, Role, TokenUsage, Tokens};
+use kernel_types::{Part, Prompt, Retention, Retry, Role, TokenUsage, Tokens};
 use serde_json::{Value, json};
 
 use crate::loopback::{Loopback, Prepared};
@@ -31,6 +31,7 @@ async fn text_parallel_tool_calls_and_cached_usage_are_understood() {
         input: Tokens(2360),
         cached: Tokens(2048),
         cache_written: Tokens(300),
+        written_long: Tokens(100),
         output: Tokens(89),
         estimated: false,
     };
@@ -86,10 +87,24 @@ async fn the_request_has_the_form_of_the_api() {
 }
 
 #[test]
+fn a_longer_time_to_live_is_asked_for_where_the_model_offers_it() {
+    let asked = |cpu: Anthropic| {
+        let prompt = Prompt { retention: Retention::Long, ..whole_prompt() };
+        let body: Value = serde_json::from_slice(&cpu.body(&request(MODEL, prompt)).unwrap()).unwrap();
+        body["system"][2]["cache_control"].clone()
+    };
+    assert_eq!(asked(client("http://127.0.0.1:1")), json!({"type": "ephemeral", "ttl": "1h"}));
+    let mut model = model_info(MODEL);
+    model.cache.long = None;
+    let config = AnthropicConfig::new(ApiKey::new("sk-ant-recorded"), model);
+    assert_eq!(asked(Anthropic::new(config).unwrap()), json!({"type": "ephemeral"}));
+}
+
+#[test]
 fn at_most_four_breakpoints_are_sent_the_first_and_the_last_ones() {
     let roles = [Role::User, Role::Assistant].into_iter().cycle();
     let messages = (0..9).zip(roles).map(|(n, role)| marked(says(role, &n.to_string()))).collect();
-    let body = client("http://127.0.0.1:1").body(&request(MODEL, Prompt { messages, tools: Vec::new() }));
+    let body = client("http://127.0.0.1:1").body(&request(MODEL, Prompt { messages, ..Prompt::default() }));
     let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
     let sent: Vec<_> = body["messages"].as_array().unwrap().iter().enumerate().collect();
     let cut = sent.iter().filter(|(_, message)| message["content"][0].get("cache_control").is_some());

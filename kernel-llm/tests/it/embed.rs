@@ -1,52 +1,71 @@
-//! The embedding model, fetched once, and files that are none.
+//! The static embedding model, fetched once, what it shares with others, and files that are none.
 
 use std::fs;
+use std::path::PathBuf;
 
 use kernel_llm::conformance::embedders_keep_their_contract;
 use kernel_llm::{
-    EmbedError, Embedder, EmbeddingFiles, FnEmbedder, Install, InstallPlan, SetupEvent, SetupSink,
-    StaticEmbedder,
+    EmbedError, Embedder, EmbeddingFiles, EmbeddingModel, FnEmbedder, Install, StaticEmbedder, open_embedder,
 };
 
-struct Quiet;
+use crate::served::{Quiet, data_dir};
 
-impl SetupSink for Quiet {
-    fn event(&self, _: SetupEvent) {}
-
-    fn approve(&self, _: &InstallPlan) -> bool {
-        true
-    }
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-#[tokio::test]
-async fn the_small_model_knows_what_texts_are_about() {
-    let files = EmbeddingFiles::new(crate::served::data_dir());
+/// A text, what says about the same in other words, what is about something else.
+const SUBJECTS: [[&str; 3]; 3] = [
+    ["The kitten is asleep on the sofa.", "A cat naps.", "Quarterly revenue grew by nine percent."],
+    ["How do I cook rice?", "Boil the grains in salted water.", "The train to Lyon leaves at noon."],
+    ["She was afraid of the storm.", "Thunder frightened her.", "Install the update and restart."],
+];
+
+/// The folder of a model, fetched once a machine.
+pub(crate) async fn fetched(model: EmbeddingModel) -> PathBuf {
+    let files = EmbeddingFiles::new(model, data_dir());
     let folder = files.install(Install::Yes, None, &Quiet).await.expect("fetched over the network once");
     assert_eq!(files.folder(), Some(folder.clone()));
     assert_eq!(files.missing(), None);
+    folder
+}
+
+/// What every model that learned something passes: the contract, and that it tells subjects apart by `margin`.
+pub(crate) fn knows_what_texts_are_about(model: &dyn Embedder, margin: f32) {
+    embedders_keep_their_contract(model);
+    assert!(model.embed(&[""]).unwrap()[0].iter().all(|value| *value == 0.0), "of nothing, nothing");
+    for texts in SUBJECTS {
+        let vectors = model.embed(&texts).unwrap();
+        let (alike, other) = (cosine(&vectors[0], &vectors[1]), cosine(&vectors[0], &vectors[2]));
+        assert!(alike > other + margin, "{alike} and {other}: {texts:?}");
+        let length = cosine(&vectors[0], &vectors[0]);
+        assert!((length - 1.0).abs() < 1e-5, "{length}: {texts:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_static_model_knows_what_texts_are_about() {
+    let folder = fetched(EmbeddingModel::Static).await;
     let model = StaticEmbedder::open(&folder).unwrap();
     assert!(model.model().starts_with("l2_supercat_256@"), "{}", model.model());
-    embedders_keep_their_contract(&model);
-    let texts =
-        ["The kitten is asleep on the sofa.", "A cat naps.", "Quarterly revenue grew by nine percent."];
-    let vectors = model.embed(&texts).unwrap();
-    let (alike, other) = (cosine(&vectors[0], &vectors[1]), cosine(&vectors[0], &vectors[2]));
-    assert!(alike > other + 0.2, "{alike} and {other}");
+    knows_what_texts_are_about(&model, 0.1);
+    assert_eq!(open_embedder(&folder).unwrap().model(), model.model());
 }
 
 #[tokio::test]
 async fn without_leave_nothing_is_fetched() {
     let folder = tempfile::tempdir().unwrap();
-    let files = EmbeddingFiles::new(folder.path().join("data"));
-    assert_eq!(files.folder(), None);
-    let plan = files.missing().unwrap();
-    assert_eq!(plan.download_bytes, 19_155_170);
-    let error = files.install(Install::No, None, &Quiet).await.unwrap_err();
-    assert!(error.message().contains("refused") && error.message().contains("wordllama"), "{error}");
+    for (model, bytes, name) in [
+        (EmbeddingModel::Static, 19_155_170, "wordllama"),
+        (EmbeddingModel::MiniLm, 83_506_384, "all-MiniLM-L6-v2"),
+    ] {
+        let files = EmbeddingFiles::new(model, folder.path().join("data"));
+        assert_eq!(files.folder(), None);
+        let plan = files.missing().unwrap();
+        assert_eq!(plan.download_bytes, bytes);
+        let error = files.install(Install::No, None, &Quiet).await.unwrap_err();
+        assert!(error.message().contains("refused") && error.message().contains(name), "{error}");
+    }
     assert!(!folder.path().join("data").exists());
 }
 
@@ -75,4 +94,15 @@ fn files_that_are_no_model_are_named() {
     fails("tokenizer.json");
     let nowhere = StaticEmbedder::open(&folder.path().join("nowhere")).map(|_| ()).unwrap_err();
     assert!(nowhere.to_string().contains("nowhere"));
+}
+
+/// Builds with it open the folder; their tests are in `minilm.rs`.
+#[cfg(not(feature = "embed-minilm"))]
+#[test]
+fn a_model_of_a_feature_that_is_not_built_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("model.safetensors"), "").unwrap();
+    fs::write(folder.path().join("config.json"), "{}").unwrap();
+    let error = open_embedder(folder.path()).map(|_| ()).unwrap_err();
+    assert!(matches!(error, EmbedError::Unsupported { feature: "embed-minilm", .. }), "{error}");
 }

@@ -137,7 +137,7 @@ async fn prefixes_of_two_conversations_survive_each_other() {
     let talk = |topic: &str, question: &str| {
         let system = format!("You know all about {topic}. ").repeat(12);
         let messages = vec![says(Role::System, &system), says(Role::User, question)];
-        let prompt = Prompt { messages, tools: Vec::new() };
+        let prompt = Prompt { messages, ..Prompt::default() };
         kernel_llm::InferRequest { max_output: Tokens(2), ..request("smollm2-135m", prompt) }
     };
     for topic in ["rivers", "mountains"] {

@@ -11,6 +11,8 @@ mod faults;
 mod install;
 mod local;
 mod loopback;
+#[cfg(feature = "embed-minilm")]
+mod minilm;
 mod openai_recorded;
 mod requests;
 mod retrying;

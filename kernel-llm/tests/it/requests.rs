@@ -60,6 +60,7 @@ pub(crate) fn whole_prompt() -> Prompt {
             marked(message(Role::Tool, vec![result("c1", "text of a", false), result("c2", "no b", true)])),
         ],
         tools: vec![tool("read_file"), tool("list_dir")],
+        ..Prompt::default()
     }
 }
 

@@ -39,7 +39,7 @@ fn scripted() -> Scripted {
 fn talk(texts: &[&str]) -> InferRequest {
     let roles = [Role::User, Role::Assistant].into_iter().cycle();
     let messages = texts.iter().zip(roles).map(|(text, role)| says(role, text)).collect();
-    request("scripted", Prompt { messages, tools: Vec::new() })
+    request("scripted", Prompt { messages, ..Prompt::default() })
 }
 
 async fn check(texts: &[&str], expected: &str) {

@@ -1,6 +1,6 @@
 //! Cache models: what can be cached, what it costs, and which ones ship.
 
-use kernel_types::{CacheModel, Catalogue, Pricing, TokenUsage, Tokens};
+use kernel_types::{CacheModel, Catalogue, Pricing, Retention, TokenUsage, Tokens};
 use proptest::prelude::*;
 
 /// Name, shortest prefix, step, seconds, breakpoints, positions searched, and the prices of reading, writing, output.
@@ -77,17 +77,43 @@ fn a_call_costs_what_its_parts_cost() {
         input: Tokens(10_000),
         cached: Tokens(8_000),
         cache_written: Tokens(1_500),
+        written_long: Tokens::ZERO,
         output: Tokens(100),
         estimated: false,
     };
     // 8,000 x 0.1 + 1,500 x 1.25 + 500 + 100 x 5 = 3,675 plain tokens.
     assert_eq!(named("anthropic-5m").units(&usage), 3_675_000);
     assert_eq!(CacheModel::default().units(&usage), 10_500_000);
+    // Of the 1,500, 1,000 are kept for longer, at 2.
+    let long = TokenUsage { written_long: Tokens(1_000), ..usage };
+    assert_eq!(named("anthropic-5m").units(&long), 4_425_000);
+}
+
+#[test]
+fn what_is_kept_for_longer_costs_more_where_it_is_offered() {
+    let kept = |name: &str, retention| {
+        let cache = named(name).kept(retention);
+        (cache.ttl_s, cache.write)
+    };
+    assert_eq!(kept("anthropic-5m", Retention::Short), (300, 1250));
+    assert_eq!(kept("anthropic-5m", Retention::Long), (3600, 2000));
+    for name in ["deepseek", "openai-gpt5", "llamacpp"] {
+        assert_eq!(kept(name, Retention::Long), kept(name, Retention::Short), "{name}");
+    }
+    let sonnet = Catalogue::built_in().find("claude-sonnet-4-5").expect("ships");
+    let pricing = Pricing { cache_write_long: None, ..sonnet.pricing.expect("has prices") };
+    assert_eq!(named("anthropic-5m").priced(&pricing).long, None, "what has no price is not offered");
 }
 
 #[test]
 fn a_price_list_gives_the_relative_prices() {
-    let pricing = Pricing { input: 660_000, output: 1_980_000, cache_read: 22_000, cache_write: 660_000 };
+    let pricing = Pricing {
+        input: 660_000,
+        output: 1_980_000,
+        cache_read: 22_000,
+        cache_write: 660_000,
+        cache_write_long: None,
+    };
     let priced = CacheModel::default().priced(&pricing);
     assert_eq!((priced.read, priced.write, priced.output), (33, 1000, 3000));
     let free = Pricing { input: 0, ..pricing };

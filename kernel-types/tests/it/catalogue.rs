@@ -1,24 +1,32 @@
 //! The model catalogue: it loads, finds and prices.
 
-use kernel_types::{CacheModel, Catalogue, MicroUsd, Pricing, TokenUsage, Tokens};
+use kernel_types::{CacheModel, Catalogue, MicroUsd, Pricing, Retention, TokenUsage, Tokens};
 use proptest::prelude::*;
 
 fn any_pricing() -> impl Strategy<Value = Pricing> {
     let price = 0u64..100_000_000;
-    (price.clone(), price.clone(), price.clone(), price).prop_map(
-        |(input, output, cache_read, cache_write)| Pricing { input, output, cache_read, cache_write },
+    let long = proptest::option::of(price.clone());
+    (price.clone(), price.clone(), price.clone(), price, long).prop_map(
+        |(input, output, cache_read, cache_write, cache_write_long)| Pricing {
+            input,
+            output,
+            cache_read,
+            cache_write,
+            cache_write_long,
+        },
     )
 }
 
 fn any_usage() -> impl Strategy<Value = TokenUsage> {
-    (0u64..2_000_000, 0u64..2_000_000, 0u64..2_000_000, 0u64..200_000).prop_map(
-        |(input, cached, written, output)| {
+    (0u64..2_000_000, 0u64..2_000_000, 0u64..2_000_000, 0u64..2_000_000, 0u64..200_000).prop_map(
+        |(input, cached, written, long, output)| {
             let cached = cached.min(input);
             let cache_written = Tokens(written.min(input - cached));
             TokenUsage {
                 input: Tokens(input),
                 cached: Tokens(cached),
                 cache_written,
+                written_long: cache_written.min(Tokens(long)),
                 output: Tokens(output),
                 estimated: false,
             }
@@ -29,7 +37,7 @@ fn any_usage() -> impl Strategy<Value = TokenUsage> {
 proptest! {
     #[test]
     fn no_call_costs_more_than_its_ceiling(pricing in any_pricing(), usage in any_usage()) {
-        prop_assert!(pricing.cost(&usage) <= pricing.ceiling(usage.input, usage.output));
+        prop_assert!(pricing.cost(&usage) <= pricing.ceiling(usage.input, usage.output, Retention::Long));
     }
 
     #[test]
@@ -66,20 +74,32 @@ fn a_call_is_priced_by_what_it_used() {
         input: Tokens(1_000_000),
         cached: Tokens(400_000),
         cache_written: Tokens(100_000),
+        written_long: Tokens::ZERO,
         output: Tokens(10_000),
         estimated: false,
     };
     // 500,000 x $3 + 400,000 x $0.30 + 100,000 x $3.75 + 10,000 x $15, each a million.
     assert_eq!(pricing.cost(&usage), MicroUsd(1_500_000 + 120_000 + 375_000 + 150_000));
+    // Kept for longer, the written ones cost $6.
+    let long = TokenUsage { written_long: Tokens(100_000), ..usage };
+    assert_eq!(pricing.cost(&long), MicroUsd(1_500_000 + 120_000 + 600_000 + 150_000));
 }
 
 #[test]
 fn usage_that_contradicts_itself_is_priced_without_a_panic() {
-    let pricing = Pricing { input: u64::MAX, output: u64::MAX, cache_read: u64::MAX, cache_write: u64::MAX };
+    let most = u64::MAX;
+    let pricing = Pricing {
+        input: most,
+        output: most,
+        cache_read: most,
+        cache_write: most,
+        cache_write_long: Some(most),
+    };
     let usage = TokenUsage {
         input: Tokens(1),
         cached: Tokens(u64::MAX),
         cache_written: Tokens(u64::MAX),
+        written_long: Tokens(u64::MAX),
         output: Tokens(u64::MAX),
         estimated: true,
     };

@@ -62,7 +62,7 @@ fn blob_addresses_are_plain_blake3() {
 
 fn prompt(texts: &[&str], breakpoint: bool) -> Prompt {
     let parts = texts.iter().map(|text| Part::Text((*text).into())).collect();
-    Prompt { messages: vec![Message { role: Role::User, parts, breakpoint }], tools: Vec::new() }
+    Prompt { messages: vec![Message { role: Role::User, parts, breakpoint }], ..Prompt::default() }
 }
 
 #[test]

@@ -5,9 +5,9 @@ use kernel_types::{
     ExitStatus, Hash, Importance, InferArgs, Inference, JsonText, LimitName, Mail, MailBody, MailId,
     MemoryQuery, MicroUsd, Millis, NewPage, Origin, PageBody, PageContent, PageKind, PageNo, PageView, Part,
     Pid, Priority, ProcessInfo, ProcessState, RecallArgs, RecallQuery, Recalled, ReceiveArgs, Record,
-    Recovery, Reservation, Retry, SendArgs, Seq, Signal, Spec, StepNo, SuspendReason, SysError, SyscallNo,
-    Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolGrant, ToolMode, ToolResult, ToolSpec, Usage, WaitArgs,
-    WaitReason, hash_bytes,
+    Recovery, Reservation, Retention, Retry, SendArgs, Seq, Signal, Spec, StepNo, SuspendReason, SysError,
+    SyscallNo, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolGrant, ToolMode, ToolResult, ToolSpec, Usage,
+    WaitArgs, WaitReason, hash_bytes,
 };
 
 pub(crate) fn pid(n: u128) -> Pid {
@@ -197,6 +197,7 @@ fn usage() -> TokenUsage {
         input: Tokens(9),
         cached: Tokens(4),
         cache_written: Tokens(2),
+        written_long: Tokens(1),
         output: Tokens(1),
         estimated: true,
     }
@@ -318,6 +319,7 @@ pub(crate) fn events() -> Vec<Event> {
         expected_cached: Tokens(5),
         unchanged: 2,
         model: "m".to_owned(),
+        retention: Retention::Long,
         resident: vec![PageNo(1)],
     };
     let mut events = vec![

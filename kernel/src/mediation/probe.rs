@@ -186,7 +186,7 @@ impl Cpu for ProbeCpu {
             window: Tokens(1 << 16),
             max_output: Tokens(1024),
             native_tools: false,
-            pricing: Some(Pricing { input: 1_000_000, output: 1_000_000, cache_read: 0, cache_write: 0 }),
+            pricing: Some(Pricing { input: 1_000_000, output: 1_000_000, ..Pricing::default() }),
             cache: CacheModel::default(),
         };
         Behaviour::ALL.map(info).to_vec()

@@ -58,5 +58,27 @@ fn setup_says_what_it_needs() {
     assert!(doctor.stdout.contains("agentos setup embeddings"), "{doctor:#?}");
     let mut command = home.agentos(&["setup", "embeddings"]);
     end(command.env("PATH", "")).fails(69, &["python3"]);
+    let mut command = home.agentos(&["setup", "embeddings", "--model", "minilm"]);
+    end(command.env("PATH", "")).fails(if cfg!(feature = "embed-minilm") { 69 } else { 78 }, &[]);
+    home.run(&["setup", "embeddings", "--model", "large"]).fails(2, &["minilm"]);
     home.run(&["setup"]).fails(2, &["subcommand"]);
+}
+
+/// A build with the feature fetches it instead.
+#[cfg(not(feature = "embed-minilm"))]
+#[test]
+fn a_model_that_is_not_built_in_is_refused() {
+    let home = home();
+    home.run(&["setup", "embeddings", "--model", "minilm"]).fails(78, &["embed-minilm", "cargo build"]);
+    home.file("model/config.json", "{}");
+    ask(&home, &["--embeddings", "model"]).fails(78, &["embed-minilm", "--embeddings off"]);
+}
+
+/// The feature says what is missing, file by file.
+#[cfg(feature = "embed-minilm")]
+#[test]
+fn a_folder_with_a_network_is_read_as_one() {
+    let home = home();
+    home.file("model/config.json", "{}");
+    ask(&home, &["--embeddings", "model"]).fails(78, &["config.json", "missing field", "--embeddings off"]);
 }

@@ -15,7 +15,7 @@ fn an_export_is_one_object_a_line_with_every_text() {
     let (_home, _, text) = exported();
     let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((&lines[0]["format"], &lines[0]["version"]), (&"agentos-space".into(), &1.into()));
+    assert_eq!((&lines[0]["format"], &lines[0]["version"]), (&"agentos-space".into(), &2.into()));
     assert_eq!(lines[0]["pages"].as_u64(), Some(lines.len() as u64 - 2));
     let page = |kind: &str| lines.iter().find(|line| line["kind"] == kind).unwrap();
     assert_eq!(page("document")["origin"]["path"], "months.txt");
@@ -72,7 +72,7 @@ fn a_wrong_file_is_named_with_its_line_and_nothing_is_made() {
     wrong("hello\n", &["line 1"]);
     wrong(&text.replace("Twelve months.", "Thirteen months."), &["does not match its hash"]);
     wrong(&text[..text.len() - 40], &["cut off"]);
-    wrong(&text.replacen("\"version\":1", "\"version\":2", 1), &["version 2"]);
+    wrong(&text.replacen("\"version\":2", "\"version\":1", 1), &["version 1"]);
     wrong(&text.replacen("generational", "fifo", 1), &["paged by \"fifo\""]);
     other.run(&["import", "nowhere.jsonl"]).fails(65, &["nowhere.jsonl"]);
     home.run(&["export", "ffff"]).fails(65, &["no process"]);

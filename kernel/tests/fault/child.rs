@@ -9,6 +9,7 @@ use kernel_types::{CacheModel, ExitStatus, ModelInfo, Pricing, ProcessState, Spe
 
 use crate::marks::{Marks, Watched};
 use crate::pages::{PagingFactory, WINDOW};
+use crate::warm::{Forgetful, sleeper};
 use crate::watching::Watching;
 use crate::work::{Counters, PeerFactory, WorkerFactory};
 
@@ -47,6 +48,7 @@ async fn open(folder: &Path, watching: Watching) -> Kernel {
     let kernel = Kernel::builder()
         .store(store)
         .cpu(FnCpu::new(model(), |_| Ok(Canned::text("thought"))))
+        .cpu(Forgetful::new(folder))
         .driver(Counters::new(folder, marks.clone()))
         .pager(watching)
         .program("paging", PagingFactory(marks.clone()))
@@ -75,6 +77,7 @@ async fn begin(kernel: &Kernel, scenario: &str) {
         window: (program == "paging").then_some(WINDOW),
         ..Spec::default()
     };
+    let spec = if program == "warm" { sleeper() } else { spec };
     let first = kernel.spawn(spec.clone()).await.expect("spawns");
     if program == "peer" {
         let second = kernel.spawn(spec).await.expect("spawns");

@@ -12,5 +12,6 @@ mod marks;
 mod messages;
 mod pages;
 mod paging;
+mod warm;
 mod watching;
 mod work;

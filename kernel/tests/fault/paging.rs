@@ -177,7 +177,7 @@ fn changes(event: &Event) -> Vec<Change> {
 
 fn config() -> PagerConfig {
     let model = model();
-    PagerConfig { model: model.name, window: WINDOW, cache: model.cache }
+    PagerConfig { model: model.name, window: WINDOW, cache: model.cache, keep_warm: true }
 }
 
 /// Applies the journal's changes from the first, and renders where a model was asked: the prompt must be the one of the
@@ -213,7 +213,7 @@ fn replay(
         let Some(prompt) = asked.take_if(|_| matches!(event, Event::Step { .. })) else { continue };
         let rendered = pager.render(swap).map_err(|error| format!("record {}: {error}", record.number))?;
         check_window(&rendered, WINDOW)?;
-        let shown = Prompt { messages: rendered.messages.clone(), tools: Vec::new() };
+        let shown = Prompt { messages: rendered.messages.clone(), ..Prompt::default() };
         if shown.hash() != prompt {
             return Err(format!("record {}: the prompt is not the one that was shown", record.number));
         }

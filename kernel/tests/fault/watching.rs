@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use kernel_context::{
-    Applied, Change, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Rendered, Replacement,
-    Swap,
+    Applied, Change, KeepWarm, PageStatus, Pager, PagerConfig, PagerError, PagerFactory, Plan, Rendered,
+    Replacement, Returns, Swap,
 };
 use kernel_types::{Message, PageContent, PageNo, Part, Recalled, Timestamp, Tokens};
 
@@ -83,6 +83,9 @@ impl Pager for Watched {
     }
     fn plan(&self, now: Timestamp) -> Result<Plan, PagerError> {
         self.inner.plan(now)
+    }
+    fn keep_warm(&self, now: Timestamp, returns: Returns) -> Option<KeepWarm> {
+        self.inner.keep_warm(now, returns)
     }
     fn pages(&self) -> Vec<PageStatus> {
         self.inner.pages()

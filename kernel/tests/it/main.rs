@@ -17,4 +17,5 @@ mod signals;
 mod syscalls;
 mod tree;
 mod vectors;
+mod warm;
 mod world;

@@ -281,7 +281,7 @@ fn first_parts(prompt: &Prompt, parts: usize) -> Prompt {
         Message { parts: message.parts[..take].to_vec(), ..message.clone() }
     };
     let messages = prompt.messages.iter().map(cut).filter(|message| !message.parts.is_empty()).collect();
-    Prompt { messages, tools: Vec::new() }
+    Prompt { messages, ..Prompt::default() }
 }
 
 fn parts(prompt: &Prompt) -> usize {

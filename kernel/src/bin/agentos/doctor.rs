@@ -154,8 +154,14 @@ fn local_model(folder: &Path) -> Check {
 }
 
 fn embedding_model(folder: &Path) -> Check {
-    match embeddings::files(folder).missing() {
-        None => check("embeddings", Verdict::Ok, "installed"),
+    let choice = embeddings::chosen(folder);
+    match embeddings::files(choice, folder).missing() {
+        None if !embeddings::is_built(choice) => check(
+            "embeddings",
+            Verdict::Bad,
+            "minilm is installed, and this build has no feature embed-minilm",
+        ),
+        None => check("embeddings", Verdict::Ok, format!("installed ({})", embeddings::name(choice))),
         Some(plan) => {
             let size = HumanBytes(plan.download_bytes);
             let detail = format!(

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use kernel::{Kernel, KernelBuilder, Until};
-use kernel_llm::StaticEmbedder;
+use kernel_llm::Embedder;
 use kernel_storage::SqliteStore;
 use kernel_tools::{Calculator, Workspace, files_read, files_write};
 use kernel_types::{
-    Answer, Call, Decision, Event, ExitStatus, Pid, ProcessState, Record, Signal, SyscallNo, Tokens,
+    Answer, Call, Decision, Event, ExitStatus, Pid, ProcessState, Record, Seq, Signal, SyscallNo, Tokens,
     ToolCallArgs, ToolResult,
 };
 use serde::Deserialize;
@@ -56,7 +56,8 @@ pub(crate) async fn assemble(
     chosen: &Chosen,
     workspace: Option<&Workspace>,
     write: bool,
-    embedder: Option<StaticEmbedder>,
+    keep_warm: bool,
+    embedder: Option<Box<dyn Embedder>>,
     ui: &Ui,
 ) -> Result<Machine, Failure> {
     // Without tools every text is the answer; with tools it may be followed by calls, which only a person can tell apart.
@@ -68,6 +69,7 @@ pub(crate) async fn assemble(
         .cpu(chosen.cpu.clone())
         .model(&chosen.info.name)
         .deltas(deltas)
+        .keep_warm(keep_warm)
         .driver(Calculator::new());
     if let Some(embedder) = embedder {
         builder = builder.embedder(embedder);
@@ -148,7 +150,8 @@ impl Progress {
 
     async fn show(&mut self, ui: &Ui) -> Result<(), Failure> {
         for (record, event) in self.follower.next().await? {
-            if let Some(event) = event {
+            let is_ping = record.call.is_some_and(Seq::is_ping);
+            if let Some(event) = event.filter(|_| !is_ping) {
                 self.event(&record, &event, ui);
             }
         }

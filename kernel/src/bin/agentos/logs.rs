@@ -7,7 +7,7 @@ use kernel_context::Change;
 use kernel_storage::{Journal, SqliteStore};
 use kernel_types::{
     Answer, Call, CallResult, Decision, Event, EventKind, ExitStatus, MicroUsd, Millis, PageNo, Pid, Record,
-    Reservation, Seq, StepNo, SuspendReason, SyscallNo, Tokens,
+    Reservation, Retention, Seq, StepNo, SuspendReason, SyscallNo, Tokens,
 };
 use serde_json::json;
 
@@ -21,6 +21,8 @@ use crate::ui::Ui;
 
 /// How often a followed journal is read.
 const POLL: Duration = Duration::from_millis(200);
+/// What a ping is called: an `infer` that no program asked for.
+const KEEP_WARM: &str = "keep warm";
 /// Characters of texts and arguments that are shown.
 const SHOWN: usize = 80;
 
@@ -83,6 +85,7 @@ impl Log {
             Some(event) => self.describe(record, event)?,
         };
         let place = match record.call {
+            Some(seq) if seq.is_ping() => format!("{}.-", record.step),
             Some(seq) => format!("{}.{seq}", record.step),
             None => record.step.to_string(),
         };
@@ -91,6 +94,10 @@ impl Log {
 
     fn describe(&mut self, record: &Record, event: &Event) -> Option<(String, String)> {
         let word = |word: &str, text: String| Some((word.to_owned(), text));
+        let name = |no: SyscallNo| match record.call {
+            Some(seq) if seq.is_ping() => KEEP_WARM.to_owned(),
+            _ => no.name().to_owned(),
+        };
         match event {
             Event::Spawned { spec, .. } => {
                 word("spawned", format!("{}: {}", spec.name, clipped(&spec.task, SHOWN)))
@@ -108,12 +115,12 @@ impl Log {
                 if self.verbose {
                     text.push_str(&holds(reserved));
                 }
-                Some((no.name().to_owned(), text))
+                Some((name(*no), text))
             }
             Event::Outcome { result, cost, took, waited, expected_cached } => {
                 let call = self.calls.remove(&(record.step, record.call));
-                let name = call.map_or("call", SyscallNo::name);
-                Some((name.to_owned(), outcome(result, *cost, *took, *waited, *expected_cached)))
+                let name = call.map_or_else(|| "call".to_owned(), name);
+                Some((name, outcome(result, *cost, *took, *waited, *expected_cached)))
             }
             Event::Pages { changes: text } => {
                 let text = paged(&changes(text), self.verbose);
@@ -257,6 +264,8 @@ fn paged(changes: &[Change], verbose: bool) -> String {
             Change::Pin(page) => parts.push(format!("pinned page {page}")),
             Change::Embed { page, .. } => parts.push(format!("embedded page {page}")),
             Change::Restore { .. } => parts.push("restored an exported space".to_owned()),
+            Change::Retain(Retention::Long) => parts.push("prefixes kept for longer".to_owned()),
+            Change::Retain(Retention::Short) => parts.push("prefixes kept as usual".to_owned()),
             Change::Unpin(page) => parts.push(format!("unpinned page {page}")),
             Change::Free(page) => parts.push(format!("freed page {page}")),
             Change::Calibrate { estimated, reported } if verbose => {
@@ -290,6 +299,38 @@ mod tests {
         assert_eq!(paged(&[shown], false), "");
         let compaction = Change::Compact { kind: kernel_context::PlanKind::Minor, evict: numbers(2..=3) };
         assert_eq!(paged(&[compaction], false), "minor compaction: evicted pages 2-3");
+    }
+
+    #[test]
+    fn a_ping_is_told_from_the_calls_of_its_step() {
+        let mut log = Log { verbose: false, calls: HashMap::new() };
+        let mut line = |call: Seq| {
+            let record = Record {
+                pid: Pid::INIT,
+                number: 1,
+                step: StepNo(3),
+                call: Some(call),
+                kind: EventKind::Intent as u8,
+                at: Default::default(),
+                salt: [0; 16],
+                body: None,
+                blob: None,
+                body_hash: Default::default(),
+                hash: Default::default(),
+            };
+            let event = Event::Intent {
+                call: Call::Infer(Default::default()),
+                no: SyscallNo::Infer,
+                decision: Decision::Allow,
+                reserved: Reservation::default(),
+                recovery: SyscallNo::Infer.recovery(),
+                view: None,
+                child: None,
+            };
+            log.line(&record, Some(&event)).unwrap_or_default()
+        };
+        assert!(line(Seq(1)).contains("3.1     infer         allow"), "{}", line(Seq(1)));
+        assert!(line(Seq::ping(0)).contains("3.-     keep warm     allow"), "{}", line(Seq::ping(0)));
     }
 
     #[test]

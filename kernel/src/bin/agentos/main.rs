@@ -69,7 +69,9 @@ async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Export(args) => transfer::export(global, args).await,
         Command::Import(args) => transfer::import(global, args, ui).await,
         Command::Audit { command: AuditCommand::Verify(args) } => audit::verify(global, args, ui).await,
-        Command::Setup { command: SetupCommand::Embeddings } => embeddings::setup(global, ui).await,
+        Command::Setup { command: SetupCommand::Embeddings { model } } => {
+            embeddings::setup(global, *model, ui).await
+        }
         Command::Doctor => doctor::doctor(global, ui).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -4,7 +4,7 @@ use kernel::Sources;
 use kernel_context::Change;
 use kernel_storage::{Journal, SqliteStore};
 use kernel_types::{
-    Answer, Event, ExitStatus, LimitName, Millis, Pid, ProcessInfo, ProcessState, Spec, SuspendReason,
+    Answer, Event, ExitStatus, LimitName, Millis, Pid, ProcessInfo, ProcessState, Seq, Spec, SuspendReason,
     SysError,
 };
 use serde::Deserialize;
@@ -121,7 +121,8 @@ impl Summary {
             if events.is_empty() {
                 break;
             }
-            for (_, event) in events {
+            for (_, event) in events.into_iter().filter(|(record, _)| !record.call.is_some_and(Seq::is_ping))
+            {
                 summary.add(event);
             }
         }

@@ -43,6 +43,7 @@ pub(crate) async fn resume(global: &Global, args: &ResumeArgs, ui: &Ui) -> Resul
     let spec = ps::spec(&store, &row).await?.ok_or_else(|| unreadable("its first record is missing"))?;
     let more = grant(&info, &args.limits)?;
     let (wanted, write) = wanted(&spec)?;
+    let keep_warm = spec.labels.get("keep_warm").is_none_or(|on| on != "false");
     let folder = spec.labels.get("workspace");
     let workspace = folder.map(|folder| drive::workspace(Path::new(folder))).transpose()?;
 
@@ -55,7 +56,7 @@ pub(crate) async fn resume(global: &Global, args: &ResumeArgs, ui: &Ui) -> Resul
     if is_stopped(&store, &info).await? {
         post_mail(&store, pid, MailBody::Signal(Signal::Cont)).await?;
     }
-    let machine = drive::assemble(store, &chosen, workspace.as_ref(), write, embedder, ui).await?;
+    let machine = drive::assemble(store, &chosen, workspace.as_ref(), write, keep_warm, embedder, ui).await?;
     machine.kernel.resume(pid).await?;
     ui.quiet();
     ui.note(&format!("pid {pid}"));

@@ -42,7 +42,9 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, ui: &Ui) -> Result<Exit
     let embedder = embeddings::open(&args.embeddings, &data)?;
     let chosen = interrupts.unless(model::choose(&wanted, &data, ui)).await?;
     let spec = spec(&profile, args, folder.as_deref(), &chosen);
-    let machine = drive::assemble(store, &chosen, workspace.as_ref(), args.write, embedder, ui).await?;
+    let machine =
+        drive::assemble(store, &chosen, workspace.as_ref(), args.write, !args.no_keep_warm, embedder, ui);
+    let machine = machine.await?;
     let pid = machine.kernel.spawn(spec.clone()).await?;
     ui.quiet();
     ui.note(&format!("pid {pid}"));
@@ -65,6 +67,9 @@ fn spec(profile: &Profile, args: &RunArgs, folder: Option<&Path>, chosen: &Chose
     ]);
     if let Some(folder) = folder {
         labels.insert("workspace".to_owned(), folder.display().to_string());
+    }
+    if args.no_keep_warm {
+        labels.insert("keep_warm".to_owned(), "false".to_owned());
     }
     if let Some(threads) = args.threads {
         labels.insert("threads".to_owned(), threads.to_string());

@@ -43,5 +43,5 @@ async fn config(store: &SqliteStore, row: &AgentRow) -> Result<PagerConfig, Fail
         _ => model_info(&name),
     };
     let window = spec.window.unwrap_or(Tokens(info.window.0 - info.window.0 / 8));
-    Ok(PagerConfig { model: info.name, window, cache: info.cache })
+    Ok(PagerConfig { model: info.name, window, cache: info.cache, keep_warm: true })
 }

@@ -1,0 +1,519 @@
+//! Keep-warm pings: the prompt that was answered last, sent again for one token while its process waits, so that the
+//! provider does not forget its prefix.
+//!
+//! Whether and when is the pager's to say. A ping is an `infer` like any other: decided by the gate, held against the budget,
+//! recorded before it is sent, charged after; but no program asked for it, so it is no call of its step, is never sent again
+//! after a crash, holds no run up, and gives way: to the process's next step, and to whoever wants the slot.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kernel_context::{Change, Returns, SentPrompt, expected_cache};
+use kernel_llm::{InferRequest, NoDeltas};
+use kernel_types::{
+    Answer, Call, CallKey, CallResult, Decision, ErrorKind, Event, InferArgs, MicroUsd, ModelInfo, PageView,
+    Prompt, Reservation, Seq, SysError, SyscallNo, Timestamp, TokenUsage, Tokens,
+};
+use tokio::task::AbortHandle;
+
+use crate::core::Core;
+use crate::device::{End, Start, broken, cpu_error, guarded, not_served};
+use crate::gate::refusal;
+use crate::image::{OpenCall, OpenPing};
+use crate::prepare::{ceiling, charge};
+use crate::process::Process;
+
+/// What a ping asks for.
+const OUTPUT: Tokens = Tokens(1);
+/// A ping that has no answer after this is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Where no slot is free, one is looked for again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What a process sent last: what a ping sends.
+pub(crate) struct Kept {
+    /// None once it is not to be sent again.
+    prompt: Option<Arc<Prompt>>,
+    view: PageView,
+    args: InferArgs,
+    /// What the call asked for that it was made for: the next may ask for as much.
+    output: Tokens,
+    cpu: usize,
+}
+
+/// A ping that was sent.
+pub(crate) struct Pinging {
+    key: CallKey,
+    pub(crate) abort: Option<AbortHandle>,
+    started: Instant,
+    at: Timestamp,
+    cpu: usize,
+}
+
+impl Process {
+    /// Whether this ping is under way.
+    pub(crate) fn is_pinging(&self, key: CallKey) -> bool {
+        self.pinging.as_ref().is_some_and(|pinging| pinging.key == key)
+    }
+
+    /// It waits for calls that are no inference.
+    fn waits(&self) -> bool {
+        let waiting = |open: &OpenCall| open.outcome.is_none() && open.pending.is_some();
+        self.preparing.is_none()
+            && !self.stepping
+            && self.image.exited.is_none()
+            && self.image.suspended.is_none()
+            && self.image.signal.is_none()
+            && self.image.open.iter().any(waiting)
+            && !self.image.open.iter().any(|open| waiting(open) && open.no == SyscallNo::Infer)
+    }
+
+    /// No more pings before the next call.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.prompt = None;
+        }
+    }
+
+    /// Its ping is with the provider.
+    fn ping_sent(&self) -> bool {
+        self.pinging.as_ref().is_some_and(|pinging| pinging.abort.is_some())
+    }
+}
+
+impl Core {
+    /// What a ping would send from now on, after an inference was answered. Nothing where none can pay.
+    pub(crate) fn keep(&self, process: &Process, seq: Seq) -> Option<Kept> {
+        let ready = process.prompts.get(&seq)?;
+        let served = self.parts.models.get(&ready.view.model)?;
+        let cache = served.info.cache;
+        let own = self.parts.model(None, process.spec.model.as_deref()) == Some(&ready.view.model);
+        if !self.parts.keep_warm || !own || cache.ttl_s == 0 || cache.read == 0 {
+            return None;
+        }
+        let open = process.image.open.get(seq.0 as usize)?;
+        let Call::Infer(args) = &open.pending.as_ref()?.call else { return None };
+        let args = InferArgs { max_output: OUTPUT, ..args.clone() };
+        let (prompt, view) = (Some(Arc::clone(&ready.prompt)), ready.view.clone());
+        Some(Kept { prompt, view, args, output: ready.max_output, cpu: served.cpu })
+    }
+
+    /// Notes when a process that waits is to be pinged, if its pager wants that.
+    pub(crate) fn expect_ping(&mut self, process: &mut Process) {
+        if process.pinging.is_some() {
+            // What is due is its end.
+            return;
+        }
+        self.forget_ping(process);
+        let able = process.kept.as_ref().is_some_and(|kept| kept.prompt.is_some());
+        let idle = process.image.ping.is_none() && able;
+        if !idle || !process.waits() {
+            return;
+        }
+        if let Some(at) = self.wanted(process) {
+            self.due(process, at);
+        }
+    }
+
+    fn due(&mut self, process: &mut Process, at: Timestamp) {
+        self.forget_ping(process);
+        process.ping_due = Some(at);
+        self.pings.insert((at, process.pid));
+    }
+
+    fn forget_ping(&mut self, process: &mut Process) {
+        if let Some(at) = process.ping_due.take() {
+            self.pings.remove(&(at, process.pid));
+        }
+    }
+
+    /// When the pager wants the next ping.
+    fn wanted(&mut self, process: &mut Process) -> Option<Timestamp> {
+        let (now, returns) = (self.now(), self.returns(process));
+        let wanted = self.with_pager(process, |pager, _, _| Ok(pager.keep_warm(now, returns)));
+        wanted.unwrap_or_default().map(|ping| ping.at)
+    }
+
+    /// What is known of the end of a wait: it is over when the last call has ended.
+    fn returns(&self, process: &Process) -> Returns {
+        let now = self.now();
+        let mut latest = Timestamp(0);
+        let mut certain = true;
+        for open in process.image.open.iter().filter(|open| open.outcome.is_none()) {
+            let Some(pending) = &open.pending else { continue };
+            let end = match &pending.call {
+                Call::ToolCall(args) => {
+                    let since = process.running.get(&open.seq).map(|running| running.started.elapsed());
+                    let left = self.parts.tool_timeout(args).saturating_sub(since.unwrap_or_default());
+                    Some(now.after(left.into()))
+                }
+                _ => pending.deadline,
+            };
+            let Some(end) = end else { return Returns::Unknown };
+            certain &= open.no == SyscallNo::Sleep;
+            latest = latest.max(end);
+        }
+        if certain { Returns::At(latest) } else { Returns::By(latest) }
+    }
+
+    /// When the next ping is due.
+    pub(crate) fn next_ping(&self) -> Option<Timestamp> {
+        self.pings.first().filter(|_| self.pinging && self.fatal.is_none()).map(|(at, _)| *at)
+    }
+
+    /// Pings are sent from now on, or no more; then those under way end.
+    pub(crate) fn set_pinging(&mut self, on: bool) {
+        self.pinging = on;
+        if on {
+            return;
+        }
+        let open = self.processes.values().filter(|process| process.image.ping.is_some());
+        for pid in open.map(|process| process.pid).collect::<Vec<_>>() {
+            self.with(pid, |core, process| {
+                core.end_ping(process, "the kernel was paused");
+                process.give_up();
+                core.settle(process);
+            });
+        }
+    }
+
+    /// Begins the pings that are due.
+    pub(crate) fn fire_pings(&mut self) {
+        let now = self.now();
+        while let Some((at, pid)) = self.pings.first().copied().filter(|_| self.next_ping().is_some()) {
+            if at > now {
+                return;
+            }
+            self.pings.remove(&(at, pid));
+            self.with(pid, |core, process| {
+                process.ping_due = None;
+                core.ping(process, now);
+            });
+        }
+    }
+
+    /// Takes a ping through the gate, as far as its durable intent.
+    fn ping(&mut self, process: &mut Process, now: Timestamp) {
+        if process.pinging.is_some() {
+            // Its task has a timeout; one that blocks its thread never sees it.
+            self.end_ping(process, "no answer in time");
+            process.give_up();
+            return self.settle(process);
+        }
+        if process.image.ping.is_some() || !process.waits() || process.committing {
+            // A commit under way asks anew when it is done.
+            return;
+        }
+        let Some(at) = self.wanted(process) else { return };
+        let Some(kept) = process.kept.as_ref().filter(|kept| kept.prompt.is_some()) else { return };
+        if at > now {
+            return self.due(process, at);
+        }
+        if self.slots[kept.cpu].free == 0 {
+            return self.due(process, now.after(AGAIN.into()));
+        }
+        let (call, view) = (Call::Infer(kept.args.clone()), kept.view.clone());
+        let (decision, reserved) = self.admit_ping(process, &call, kept);
+        let seq = Seq::ping(process.image.pings);
+        process.image.pings += 1;
+        let refused = (!decision.is_allow()).then(|| refusal(SyscallNo::Infer, &decision));
+        self.intend_ping(process, seq, &call, view, (decision, reserved));
+        match refused {
+            None => {
+                process.reserve(&reserved);
+                process.image.ping = Some(OpenPing { seq, reserved });
+            }
+            Some(error) => {
+                process.give_up();
+                self.ping_ended(process, seq, Err(error), MicroUsd::default(), None);
+            }
+        }
+        self.queue_commit(process);
+    }
+
+    /// What the gate and the budget say, and what the ping holds. It is no device call of the program: none is counted. A budget
+    /// that has no room for the next call beside it is not spent on it.
+    fn admit_ping(&self, process: &Process, call: &Call, kept: &Kept) -> (Decision, Reservation) {
+        // The provider's count of it is known by now.
+        let reported = process.answered.as_ref().map_or(Tokens::ZERO, |answered| answered.reported);
+        let view = &PageView { tokens: kept.view.tokens.max(reported), ..kept.view.clone() };
+        let decision = self.decide(process, call);
+        let Some(model) = self.model_of(view).filter(|_| decision.is_allow()) else {
+            return (decision, Reservation::default());
+        };
+        let most = ceiling(view, OUTPUT, model);
+        if process.image.budget.cost.is_some() && most.is_none() {
+            let missing = format!("price of {} (unknown, and there is a limit of cost)", model.name);
+            return (Decision::Deny { missing }, Reservation::default());
+        }
+        let tokens = view.tokens.saturating_add(OUTPUT);
+        let reserved = Reservation { calls: 0, tokens, cost: most.unwrap_or_default() };
+        let next = ceiling(view, kept.output, model).unwrap_or_default();
+        let both = Reservation {
+            calls: 1,
+            tokens: tokens.saturating_add(view.tokens).saturating_add(kept.output),
+            cost: reserved.cost.saturating_add(next),
+        };
+        match process.exceeded(&both) {
+            Some((limit, left, needed)) => {
+                (Decision::OverQuota { limit, left, needed }, Reservation::default())
+            }
+            None => (Decision::Allow, reserved),
+        }
+    }
+
+    fn model_of(&self, view: &PageView) -> Option<&ModelInfo> {
+        self.parts.models.get(&view.model).map(|served| &served.info)
+    }
+
+    /// Sends the ping whose intent is durable now, if it is still wanted and a slot is free.
+    pub(crate) fn start_ping(&mut self, process: &mut Process) {
+        let Some(ping) = process.image.ping.filter(|_| process.pinging.is_none()) else { return };
+        let Some(kept) = &process.kept else { return };
+        let cpu = kept.cpu;
+        // Who waits for a slot comes first.
+        self.pump_slots();
+        let prompt = kept.prompt.clone().filter(|_| process.waits() && self.pinging);
+        let Some(prompt) = prompt.filter(|_| self.slots[cpu].free > 0) else {
+            return self.end_ping(process, "no longer needed, or no slot is free");
+        };
+        self.slots[cpu].free -= 1;
+        self.slots[cpu].pinging.insert(process.pid);
+        let key = CallKey { pid: process.pid, step: process.image.step, seq: ping.seq };
+        let request = InferRequest {
+            key,
+            model: kept.view.model.clone(),
+            prompt,
+            max_output: OUTPUT,
+            temperature: kept.args.temperature,
+        };
+        let parts = Arc::clone(&self.parts);
+        let timeout = parts.limits.infer.min(PATIENCE);
+        let work = async move { End::Infer(parts.cpus[cpu].infer(request, &NoDeltas).await) };
+        self.starts.push_back(Start { key, attempt: 1, future: guarded(work, timeout) });
+        let (started, at) = (Instant::now(), self.now());
+        process.pinging = Some(Pinging { key, abort: None, started, at, cpu });
+        self.due(process, at.after((timeout + AGAIN).into()));
+    }
+
+    /// Takes the answer to a ping. One that was ended meanwhile has its outcome already.
+    pub(crate) fn ping_done(&mut self, key: CallKey, end: End) {
+        self.with(key.pid, |core, process| {
+            if !process.is_pinging(key) {
+                return;
+            }
+            let (usage, result) = match end {
+                End::Infer(Ok(inference)) => (inference.usage, Ok(inference)),
+                End::Infer(Err(error)) if not_served(error.kind()) => {
+                    (TokenUsage::default(), Err(cpu_error(&error)))
+                }
+                End::Infer(Err(error)) => (core.ping_spent(process), Err(cpu_error(&error))),
+                other => (core.ping_spent(process), Err(broken(other))),
+            };
+            let mut expected = None;
+            match &result {
+                Ok(inference) => expected = core.warmed(process, &inference.usage),
+                Err(_) => process.give_up(),
+            }
+            core.charge_ping(process, usage, result.map(Answer::Inference), expected);
+            core.expect_ping(process);
+            core.settle(process);
+        });
+    }
+
+    /// What was sent last is cached for another while. A provider that had forgotten it, or caches nothing, is not asked again.
+    fn warmed(&mut self, process: &mut Process, usage: &TokenUsage) -> Option<Tokens> {
+        let at = process.pinging.as_ref()?.at;
+        let (now, expected) = self.ping_expected(process)?;
+        process.answered = Some(now);
+        if usage.cached.0 < expected.0 / 2 && !usage.estimated {
+            process.give_up();
+        }
+        let change = Change::Warmed { at };
+        let applied = self.with_pager(process, |pager, swap, log| {
+            pager.apply(&change, swap)?;
+            log.push(change);
+            Ok(())
+        });
+        if let Err(error) = applied {
+            tracing::warn!(%error, "the pager did not take that its window was kept warm");
+        }
+        Some(expected)
+    }
+
+    /// The prompt that a ping sends, and what of it is expected to be cached.
+    fn ping_expected(&self, process: &Process) -> Option<(SentPrompt, Tokens)> {
+        let (at, before) = (process.pinging.as_ref()?.at, process.answered.as_ref()?);
+        let model = self.model_of(&process.kept.as_ref()?.view)?;
+        let now = SentPrompt { at, ..before.clone() };
+        let stable = now.segments.iter().map(|segment| segment.tokens).sum();
+        let expected = expected_cache(Some(before), &now, stable, &model.cache).tokens;
+        Some((now, expected))
+    }
+
+    /// What a ping without an answer is charged: its prompt, read from the cache as far as expected; nothing if it was not sent.
+    fn ping_spent(&self, process: &Process) -> TokenUsage {
+        let sent = process.kept.as_ref().filter(|_| process.ping_sent());
+        let input = sent.map_or(Tokens::ZERO, |kept| kept.view.tokens);
+        let cached = self.ping_expected(process).map_or(Tokens::ZERO, |(_, expected)| expected.min(input));
+        TokenUsage { input, cached, estimated: true, ..TokenUsage::default() }
+    }
+
+    /// Ends a ping: what it used so far is charged.
+    pub(crate) fn end_ping(&mut self, process: &mut Process, why: &str) {
+        if self.stop_ping(process, why) {
+            self.queue_commit(process);
+        }
+    }
+
+    /// Likewise; the record goes with the commit that follows anyway. Says whether there was one.
+    pub(crate) fn stop_ping(&mut self, process: &mut Process, why: &str) -> bool {
+        self.forget_ping(process);
+        if process.image.ping.is_none() {
+            return false;
+        }
+        let usage = self.ping_spent(process);
+        let error = SysError::new(ErrorKind::Cancelled, format!("keep warm: {why}"));
+        self.charge_ping(process, usage, Err(error), None);
+        true
+    }
+
+    fn charge_ping(
+        &mut self,
+        process: &mut Process,
+        usage: TokenUsage,
+        result: CallResult,
+        expected: Option<Tokens>,
+    ) {
+        let Some(ping) = process.image.ping.take() else { return };
+        process.release(&ping.reserved);
+        let model = process.kept.as_ref().and_then(|kept| self.model_of(&kept.view));
+        let cost = model.map(|model| charge(&usage, model)).unwrap_or_default();
+        let total = &mut process.image.usage;
+        total.input_tokens = total.input_tokens.saturating_add(usage.input);
+        total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);
+        total.output_tokens = total.output_tokens.saturating_add(usage.output);
+        total.cost = total.cost.saturating_add(cost);
+        self.ping_ended(process, ping.seq, result, cost, expected);
+        self.drop_ping(process);
+    }
+
+    fn ping_ended(
+        &mut self,
+        process: &mut Process,
+        seq: Seq,
+        result: CallResult,
+        cost: MicroUsd,
+        expected_cached: Option<Tokens>,
+    ) {
+        let took = process.pinging.as_ref().map(|pinging| pinging.started.elapsed().into());
+        let (took, waited) = (took.unwrap_or_default(), kernel_types::Millis::ZERO);
+        self.log(process, Some(seq), &Event::Outcome { result, cost, took, waited, expected_cached });
+    }
+
+    /// Lets go of a ping's task and slot, recording nothing.
+    pub(crate) fn drop_ping(&mut self, process: &mut Process) {
+        self.forget_ping(process);
+        let Some(pinging) = process.pinging.take() else { return };
+        if let Some(abort) = pinging.abort {
+            abort.abort();
+        }
+        self.slots[pinging.cpu].free += 1;
+        self.slots[pinging.cpu].pinging.remove(&process.pid);
+    }
+
+    /// Where somebody waits for a slot and none is free, a ping gives its own. Says whether one did.
+    pub(crate) fn make_way(&mut self, cpu: usize) -> bool {
+        let slots = &self.slots[cpu];
+        let Some(pid) = slots.pinging.first().copied().filter(|_| !slots.wanting.is_empty()) else {
+            return false;
+        };
+        let ended = self.with(pid, |core, process| {
+            core.end_ping(process, "the slot is needed");
+            process.give_up();
+            core.settle(process);
+        });
+        ended.is_some() && self.slots[cpu].free > 0
+    }
+
+    /// A ping that was in flight when the kernel stopped: charged at the most it can have cost, never sent again.
+    pub(crate) fn ping_lost(&mut self, process: &mut Process) {
+        let Some(ping) = process.image.ping.take() else { return };
+        let usage = &mut process.image.usage;
+        usage.input_tokens = usage.input_tokens.saturating_add(ping.reserved.tokens);
+        usage.cost = usage.cost.saturating_add(ping.reserved.cost);
+        let message = "the kernel stopped while the prompt was being kept warm";
+        let error = SysError::new(ErrorKind::Interrupted, message);
+        self.ping_ended(process, ping.seq, Err(error), ping.reserved.cost, None);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails where it panics")]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use kernel_llm::{Canned, FnCpu, model_info};
+    use kernel_storage::MemoryStore;
+    use kernel_types::{CacheModel, Capabilities, Millis, NewPage, PageKind};
+
+    use super::*;
+    use crate::programs::{Script, ScriptStep};
+    use crate::{Kernel, Until, event_of};
+
+    /// What became of the ping of a process that may infer when it does, and, where it is denied, not any more when it sleeps.
+    async fn pinged(denied: bool) -> (u32, Vec<Event>) {
+        let cache = CacheModel { min_prefix: Tokens(1), ttl_s: 1, read: 100, ..CacheModel::default() };
+        let model = ModelInfo { cache, pricing: None, ..model_info("warm") };
+        let called = Arc::new(AtomicU32::new(0));
+        let calls = Arc::clone(&called);
+        let cpu = FnCpu::new(model, move |_| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Ok(Canned::text("Yes."))
+        });
+        let store = MemoryStore::new();
+        let kernel = Kernel::builder().store(store.clone()).cpu(cpu).build().await.unwrap();
+        let page = NewPage::text(PageKind::User, "The quick brown fox jumps over the lazy dog. ".repeat(9));
+        let thinks = vec![Call::PageAlloc { pages: vec![page] }, Call::Infer(InferArgs::default())];
+        let steps = [thinks, vec![Call::Sleep { ms: Millis(1_300) }]];
+        let step = steps.map(|calls| ScriptStep { repeat: 1, calls }).to_vec();
+        let pid = kernel.spawn(Script { step, ..Script::default() }.spec("test").unwrap()).await.unwrap();
+        let meanwhile = async {
+            while called.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if denied {
+                let none = Capabilities { calls: vec!["sleep".to_owned()], ..Capabilities::default() };
+                kernel.shared.core.lock().processes.get_mut(&pid).unwrap().capabilities = Arc::new(none);
+            }
+        };
+        let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
+        run.unwrap();
+        let store = kernel.store();
+        let mut events = Vec::new();
+        for record in store.records(pid, 1, 1024).await.unwrap() {
+            if record.call.is_some_and(Seq::is_ping) {
+                events.extend(event_of(&*store, Some(&record)).await.unwrap());
+            }
+        }
+        (called.load(Ordering::Relaxed), events)
+    }
+
+    #[tokio::test]
+    async fn a_ping_that_the_gate_denies_is_on_record_and_not_sent() {
+        let (called, events) = pinged(true).await;
+        let [
+            Event::Intent { decision: Decision::Deny { .. }, reserved, .. },
+            Event::Outcome { result: Err(error), cost, .. },
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!((called, error.kind), (1, ErrorKind::Denied));
+        assert_eq!((*reserved, *cost), (Reservation::default(), MicroUsd(0)));
+        let (called, events) = pinged(false).await;
+        assert!(matches!(events[..], [_, Event::Outcome { result: Ok(_), .. }]), "{events:?}");
+        assert_eq!(called, 2);
+    }
+}
