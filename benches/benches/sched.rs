@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
-use kernel_sched::{Charge, Demand, Entry, Fifo, Micros, PriorityRoundRobin, Scheduler};
+use kernel_sched::{Charge, Demand, Entry, Fifo, Micros, PriorityRoundRobin, Scheduler, Slot};
 use kernel_types::{Pid, Priority};
 
 const READY: [u64; 3] = [100, 10_000, 1_000_000];
@@ -15,7 +15,7 @@ fn loaded(mut scheduler: Box<dyn Scheduler>, ready: u64) -> Box<dyn Scheduler> {
     for number in 0..ready {
         let pid = Pid::from_parts(number + 1, u128::from(number));
         let priority = Priority::new((number % 101) as u8).expect("within 0 to 100");
-        scheduler.admit(Entry { pid, priority }, Micros(0)).expect("a fresh pid");
+        scheduler.admit(Entry::new(pid).urgent(priority), Micros(0)).expect("a fresh pid");
         scheduler.request(pid, Demand::default(), Micros(0)).expect("it is idle");
     }
     scheduler
@@ -35,7 +35,7 @@ fn decision(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new("grant+settle+request", ready), |b| {
                 b.iter(|| {
                     now += 1_000_000;
-                    let grant = scheduler.next(Micros(now)).expect("all wait");
+                    let grant = scheduler.next(&Slot::default(), Micros(now)).expect("all wait");
                     let charge = Charge { held: Micros(1_000_000), ..Charge::default() };
                     scheduler.settle(grant.pid, charge, Micros(now)).expect("it holds a slot");
                     scheduler.request(black_box(grant.pid), grant.demand, Micros(now)).expect("it is idle");
@@ -50,7 +50,11 @@ fn decision(c: &mut Criterion) {
                     while left > 0 {
                         let some = left.min(ready);
                         let start = Instant::now();
-                        granted.extend((0..some).map(|_| scheduler.next(Micros(now)).expect("all wait").pid));
+                        granted.extend(
+                            (0..some).map(|_| {
+                                scheduler.next(&Slot::default(), Micros(now)).expect("all wait").pid
+                            }),
+                        );
                         spent += start.elapsed();
                         for pid in granted.drain(..) {
                             scheduler.settle(pid, Charge::default(), Micros(now)).expect("it holds a slot");

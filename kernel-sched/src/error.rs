@@ -12,9 +12,6 @@ pub enum SchedError {
     /// The process was not admitted.
     #[error("process {0} is not admitted")]
     Unknown(Pid),
-    /// The process was admitted before.
-    #[error("process {0} is admitted already")]
-    Duplicate(Pid),
     /// The process waits for a slot or holds one.
     #[error("process {0} asked for a slot already")]
     AlreadyAsked(Pid),

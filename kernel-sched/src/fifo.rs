@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use kernel_types::Pid;
 
 use crate::clock::Clock;
-use crate::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Standing};
+use crate::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Slot, Standing};
 
 #[derive(Clone, Copy, Debug)]
 enum State {
@@ -53,10 +53,7 @@ impl Scheduler for Fifo {
 
     fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError> {
         self.clock.check(now)?;
-        if self.entries.contains_key(&entry.pid) {
-            return Err(SchedError::Duplicate(entry.pid));
-        }
-        self.entries.insert(entry.pid, State::Idle);
+        self.entries.entry(entry.pid).or_insert(State::Idle);
         self.clock.advance(now);
         Ok(())
     }
@@ -74,7 +71,7 @@ impl Scheduler for Fifo {
         Ok(())
     }
 
-    fn next(&mut self, now: Micros) -> Option<Grant> {
+    fn next(&mut self, _: &Slot<'_>, now: Micros) -> Option<Grant> {
         let now = self.clock.advance(now);
         let (_, Request { pid, demand, since }) = self.queue.pop_first()?;
         self.entries.insert(pid, State::Holding(now));

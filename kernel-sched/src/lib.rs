@@ -4,11 +4,12 @@
 //! them. A [`Scheduler`] is policy and nothing else: it owns no clock, awaits nothing, knows no model. So it can be run a
 //! million grants at a time, tested against a model of itself and replayed.
 //!
-//! Two policies: [`Fifo`], and [`PriorityRoundRobin`] (priorities, time slices, aging so that nobody starves). Feature
+//! [`Fair`] is the policy to take: shares by weight, bounded unfairness, warm slots. Beside it, for comparison: [`Fifo`],
+//! [`PriorityRoundRobin`] (priorities, time slices, aging), [`FeedbackQueue`], [`LeastAttained`], [`TokenCounter`]. Feature
 //! `conformance` has the laws every policy must keep.
 //!
 //! ```
-//! use kernel_sched::{Charge, Demand, Entry, Micros, PriorityRoundRobin, Scheduler};
+//! use kernel_sched::{Charge, Demand, Entry, Micros, PriorityRoundRobin, Scheduler, Slot};
 //! use kernel_types::{Pid, Priority};
 //!
 //! let mut scheduler = PriorityRoundRobin::new();
@@ -16,33 +17,48 @@
 //!
 //! // Add processes.
 //! let urgent = Priority::new(10).expect("within 0 to 100");
-//! scheduler.admit(Entry { pid: clerk, priority: Priority::default() }, Micros(0))?;
-//! scheduler.admit(Entry { pid: boss, priority: urgent }, Micros(0))?;
+//! scheduler.admit(Entry::new(clerk).urgent(Priority::default()), Micros(0))?;
+//! scheduler.admit(Entry::new(boss).urgent(urgent), Micros(0))?;
 //!
 //! // Both want the model, the clerk first.
 //! scheduler.request(clerk, Demand::default(), Micros(1))?;
 //! scheduler.request(boss, Demand::default(), Micros(2))?;
 //!
 //! // Schedule: a slot is free.
-//! let grant = scheduler.next(Micros(5)).expect("two are waiting");
+//! let grant = scheduler.next(&Slot::default(), Micros(5)).expect("two are waiting");
 //! assert_eq!((grant.pid, grant.waited), (boss, Micros(3)));
 //!
 //! // The call is over, the next one gets the slot.
 //! scheduler.settle(boss, Charge { held: Micros(1000), ..Charge::default() }, Micros(1005))?;
-//! assert_eq!(scheduler.next(Micros(1005)).map(|grant| grant.pid), Some(clerk));
-//! assert_eq!(scheduler.next(Micros(1005)), None);
+//! assert_eq!(scheduler.next(&Slot::default(), Micros(1005)).map(|grant| grant.pid), Some(clerk));
+//! assert_eq!(scheduler.next(&Slot::default(), Micros(1005)), None);
 //! # Ok::<(), kernel_sched::SchedError>(())
 //! ```
 
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod cost;
 mod error;
+mod fair;
 mod fifo;
+mod las;
+mod mlfq;
 mod priority_rr;
+mod ranked;
 mod scheduler;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod vtc;
+mod weight;
 
+pub use cost::Cost;
 pub use error::SchedError;
+pub use fair::Fair;
 pub use fifo::Fifo;
+pub use las::LeastAttained;
+pub use mlfq::FeedbackQueue;
 pub use priority_rr::PriorityRoundRobin;
-pub use scheduler::{Charge, Demand, Entry, Grant, Micros, Scheduler, Standing};
+pub use scheduler::{Charge, Demand, Entry, Grant, Micros, Scheduler, Slot, Standing};
+pub use vtc::TokenCounter;
+pub use weight::Weight;

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use kernel_types::{Pid, Priority};
 
 use crate::clock::Clock;
-use crate::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Standing};
+use crate::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Slot, Standing};
 
 /// The most grants of one turn, so that calls which hold their slot for no time end a turn, too.
 const TURN_GRANTS: u8 = 64;
@@ -52,7 +52,9 @@ struct Request {
     pid: Pid,
     demand: Demand,
     since: Micros,
-    age: Age,
+    /// Slots granted before it was made.
+    granted: u64,
+    order: u64,
 }
 
 /// Age in grants, then the order of requests to break ties.
@@ -131,8 +133,17 @@ impl PriorityRoundRobin {
 
     fn dequeue(&mut self, place: (u8, u64)) -> Option<Request> {
         let request = self.queue.remove(&place)?;
-        self.ages.remove(&request.age);
+        self.ages.remove(&self.age(place.0, &request));
         Some(request)
+    }
+
+    fn enqueue(&mut self, place: (u8, u64), request: Request) {
+        self.ages.insert(self.age(place.0, &request), place.0);
+        self.queue.insert(place, request);
+    }
+
+    fn age(&self, level: u8, request: &Request) -> Age {
+        (request.granted.saturating_add(self.aging.saturating_mul(u64::from(level))), request.order)
     }
 }
 
@@ -149,14 +160,22 @@ impl Scheduler for PriorityRoundRobin {
 
     fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError> {
         self.clock.check(now)?;
-        if self.processes.contains_key(&entry.pid) {
-            return Err(SchedError::Duplicate(entry.pid));
-        }
+        self.clock.advance(now);
         let (used, last) = (Micros(0), now);
         let level = entry.priority.value();
-        self.processes
-            .insert(entry.pid, Process { state: State::Idle, turn: 0, used, last, grants: 0, level });
-        self.clock.advance(now);
+        let Some(known) = self.processes.get_mut(&entry.pid) else {
+            self.processes
+                .insert(entry.pid, Process { state: State::Idle, turn: 0, used, last, grants: 0, level });
+            return Ok(());
+        };
+        let old = std::mem::replace(&mut known.level, level);
+        let place = (old, known.turn);
+        if old != level
+            && matches!(known.state, State::Waiting)
+            && let Some(request) = self.dequeue(place)
+        {
+            self.enqueue((level, place.1), request);
+        }
         Ok(())
     }
 
@@ -171,16 +190,15 @@ impl Scheduler for PriorityRoundRobin {
             (process.turn, process.used, process.grants) = (self.turns, Micros(0), 0);
         }
         process.state = State::Waiting;
-        let age =
-            (self.granted.saturating_add(self.aging.saturating_mul(u64::from(process.level))), self.requests);
+        let place = (process.level, process.turn);
+        let request = Request { pid, demand, since: now, granted: self.granted, order: self.requests };
         self.requests += 1;
-        self.ages.insert(age, process.level);
-        self.queue.insert((process.level, process.turn), Request { pid, demand, since: now, age });
+        self.enqueue(place, request);
         self.clock.advance(now);
         Ok(())
     }
 
-    fn next(&mut self, now: Micros) -> Option<Grant> {
+    fn next(&mut self, _: &Slot<'_>, now: Micros) -> Option<Grant> {
         let now = self.clock.advance(now);
         let (_, &level) = self.ages.first_key_value()?;
         let (&place, _) = self.queue.range((level, 0)..).next()?;

@@ -15,6 +15,54 @@ pub struct Entry {
     pub pid: Pid,
     /// Its urgency.
     pub priority: Priority,
+    /// The process at the root of its tree; itself if it is that. A fair policy gives the whole tree one share. Does not
+    /// change.
+    pub family: Pid,
+    /// Whom it works for; tenants share before their processes do. Does not change.
+    pub tenant: u64,
+}
+
+impl Entry {
+    /// A process of middling urgency, a family of its own, of tenant 0.
+    #[must_use]
+    pub fn new(pid: Pid) -> Self {
+        Self { pid, priority: Priority::default(), family: pid, tenant: 0 }
+    }
+
+    /// The same with this urgency.
+    #[must_use]
+    pub const fn urgent(self, priority: Priority) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// The same as one below `family`.
+    #[must_use]
+    pub const fn below(self, family: Pid) -> Self {
+        Self { family, ..self }
+    }
+
+    /// The same for this tenant.
+    #[must_use]
+    pub const fn of_tenant(self, tenant: u64) -> Self {
+        Self { tenant, ..self }
+    }
+}
+
+/// A free slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot<'a> {
+    /// Its number, from 0.
+    pub number: u32,
+    /// How many slots there are, free or not.
+    pub of: u32,
+    /// The processes whose context is in its cache.
+    pub warm: &'a [Pid],
+}
+
+impl Default for Slot<'_> {
+    fn default() -> Self {
+        Self { number: 0, of: 1, warm: &[] }
+    }
 }
 
 /// What a process wants a slot for.
@@ -88,14 +136,15 @@ pub trait Scheduler: Send {
     /// The policy's name.
     fn name(&self) -> &'static str;
 
-    /// Takes a process on. `now` never goes back from call to call.
+    /// Takes a process on, or changes the urgency of one that is there, whatever it does. `now` never goes back from call
+    /// to call.
     fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError>;
 
     /// The process wants a slot.
     fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError>;
 
     /// A slot is free: who gets it?
-    fn next(&mut self, now: Micros) -> Option<Grant>;
+    fn next(&mut self, slot: &Slot<'_>, now: Micros) -> Option<Grant>;
 
     /// The process gives its slot back and is charged.
     fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError>;
@@ -118,8 +167,8 @@ impl<T: Scheduler + ?Sized> Scheduler for Box<T> {
     fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError> {
         (**self).request(pid, demand, now)
     }
-    fn next(&mut self, now: Micros) -> Option<Grant> {
-        (**self).next(now)
+    fn next(&mut self, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
+        (**self).next(slot, now)
     }
     fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {
         (**self).settle(pid, charge, now)

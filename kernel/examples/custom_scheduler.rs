@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use kernel::{Kernel, KernelBuilder, Until};
 use kernel_llm::{Canned, FnCpu, model_info};
-use kernel_sched::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Standing};
+use kernel_sched::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Slot, Standing};
 use kernel_types::{Pid, Spec};
 
 /// Grants the slot to the waiting process that was charged the fewest tokens so far. A newcomer starts level with the
@@ -46,10 +46,10 @@ impl Scheduler for LeastServed {
     }
 
     fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError> {
-        if self.processes.contains_key(&entry.pid) {
-            return Err(SchedError::Duplicate(entry.pid));
-        }
         self.at(now)?;
+        if self.processes.contains_key(&entry.pid) {
+            return Ok(());
+        }
         let served = self.processes.values().map(|account| account.served).min().unwrap_or(0);
         let account = Account { served, demand: Demand::default(), standing: Standing::Idle };
         self.processes.insert(entry.pid, account);
@@ -66,7 +66,7 @@ impl Scheduler for LeastServed {
         Ok(())
     }
 
-    fn next(&mut self, now: Micros) -> Option<Grant> {
+    fn next(&mut self, _: &Slot<'_>, now: Micros) -> Option<Grant> {
         let waiting = self.processes.iter_mut().filter_map(|(pid, account)| match account.standing {
             Standing::Waiting(since) => Some((account.served, since, *pid, account)),
             _ => None,

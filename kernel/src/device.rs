@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kernel_context::{CacheMiss, Change, SentPrompt, cache_miss, expected_cache};
 use kernel_llm::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
-use kernel_sched::{Charge, Demand, Entry, Micros};
+use kernel_sched::{Charge, Demand, Entry, Micros, Slot};
 use kernel_security::{ExecRequest, ExecStatus, Sandbox};
 use kernel_tools::{CallContext, Host, HostExec, HostExit, ToolError, ToolErrorKind, ToolOutput};
 use kernel_types::{
@@ -110,7 +110,7 @@ impl Core {
             Demand { input: ready.view.tokens, cached: ready.view.expected_cached, output: ready.max_output };
         let scheduler = &mut self.slots[cpu].scheduler;
         if scheduler.standing(process.pid).is_none() {
-            let entry = Entry { pid: process.pid, priority: process.image.priority };
+            let entry = Entry::new(process.pid).urgent(process.image.priority);
             if let Err(error) = scheduler.admit(entry, now) {
                 tracing::error!(%error, "scheduler refused a process");
             }
@@ -130,7 +130,7 @@ impl Core {
         for cpu in 0..self.slots.len() {
             while self.slots[cpu].free > 0 || self.make_way(cpu) {
                 let now = self.micros();
-                let Some(grant) = self.slots[cpu].scheduler.next(now) else { break };
+                let Some(grant) = self.slots[cpu].scheduler.next(&Slot::default(), now) else { break };
                 self.slots[cpu].wanting.remove(&grant.pid);
                 let started = self
                     .with(grant.pid, |core, process| core.start_infer(process, cpu, grant.waited))

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{charge, demand, pid};
-use crate::{Demand, Entry, Grant, Micros, SchedError, Scheduler, Standing};
+use crate::{Demand, Entry, Grant, Micros, SchedError, Scheduler, Slot, Standing};
 
 /// What a step of a walk answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,9 +52,8 @@ impl<S: Scheduler> Walk<S> {
         let answer = match self.random.random_range(0..20) {
             0 => {
                 let priority = Priority::new(self.random.random_range(0..=100)).expect("within 0 to 100");
-                let answer = self.scheduler.admit(Entry { pid, priority }, now);
-                let expected = if known.is_some() { Err(SchedError::Duplicate(pid)) } else { Ok(()) };
-                assert_eq!(answer, expected, "admit, seed {}", self.seed);
+                let answer = self.scheduler.admit(Entry::new(pid).urgent(priority), now);
+                assert_eq!(answer, Ok(()), "admit, seed {}", self.seed);
                 self.model.entry(pid).or_insert((Standing::Idle, Demand::default()));
                 Answer::Unit(answer)
             }
@@ -87,7 +86,7 @@ impl<S: Scheduler> Walk<S> {
     }
 
     fn next(&mut self) -> Option<Grant> {
-        let grant = self.scheduler.next(self.now);
+        let grant = self.scheduler.next(&Slot::default(), self.now);
         let Some(Grant { pid, demand, waited }) = grant else {
             let waiting = self.model.values().any(|(standing, _)| matches!(standing, Standing::Waiting(_)));
             assert!(!waiting, "a slot stays free while somebody waits, seed {}", self.seed);

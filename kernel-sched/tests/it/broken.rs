@@ -7,7 +7,7 @@ use kernel_types::Pid;
 
 use kernel_sched::conformance;
 use kernel_sched::{
-    Charge, Demand, Entry, Fifo, Grant, Micros, PriorityRoundRobin, SchedError, Scheduler, Standing,
+    Charge, Demand, Entry, Fifo, Grant, Micros, PriorityRoundRobin, SchedError, Scheduler, Slot, Standing,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,14 +71,14 @@ impl Scheduler for Broken {
                 answer
             }
             Err(SchedError::Unknown(_)) if self.is(Defect::TakesOverTheTimeOfFailedCalls) => {
-                self.inner.next(now);
+                self.inner.next(&Slot::default(), now);
                 answer
             }
             _ => answer,
         }
     }
 
-    fn next(&mut self, now: Micros) -> Option<Grant> {
+    fn next(&mut self, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
         if let Some(grant) = self.again.pop_front() {
             return Some(grant);
         }
@@ -86,7 +86,7 @@ impl Scheduler for Broken {
         if self.is(Defect::LeavesASlotFree) && self.counter.is_multiple_of(5) {
             return None;
         }
-        let grant = self.inner.next(now)?;
+        let grant = self.inner.next(slot, now)?;
         match self.defect {
             Defect::GrantsTwice => self.again.push_back(grant),
             Defect::ForgetsTheDemand => return Some(Grant { demand: Demand::default(), ..grant }),
@@ -94,7 +94,7 @@ impl Scheduler for Broken {
                 // Sends the first to the back of the queue by chance.
                 self.inner.settle(grant.pid, Charge::default(), now).expect("it holds a slot");
                 self.inner.request(grant.pid, grant.demand, now).expect("it is idle");
-                return self.inner.next(now);
+                return self.inner.next(slot, now);
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use kernel_sched::{Charge, Demand, Entry, Fifo, Grant, Micros, PriorityRoundRobin, Scheduler};
+use kernel_sched::{Charge, Demand, Entry, Fifo, Grant, Micros, PriorityRoundRobin, Scheduler, Slot};
 use kernel_types::{Pid, Priority, Tokens};
 
 /// What a caller does; pids are small numbers so that calls meet.
@@ -93,8 +93,10 @@ impl Model {
                 (true, None)
             }
             Op::Admit(pid, level) => {
-                let fresh = self.place(pid).is_none();
-                if fresh {
+                let place = self.place(pid);
+                if let Some(place) = place {
+                    self.processes[place].level = u64::from(level);
+                } else {
                     let (level, last) = (u64::from(level), self.now);
                     let idle = Process {
                         pid,
@@ -108,7 +110,7 @@ impl Model {
                     };
                     self.processes.push(idle);
                 }
-                (fresh, None)
+                (true, None)
             }
             Op::Request(pid) => (self.request(pid), None),
             Op::Next => (true, self.next()),
@@ -174,14 +176,14 @@ fn check(mut scheduler: impl Scheduler, pick: Pick, ops: &[Op]) -> Result<(), Te
             Op::Sleep(_) => true,
             Op::Admit(number, level) => {
                 let priority = Priority::new(level).expect("within 0 to 100");
-                scheduler.admit(Entry { pid: pid(number), priority }, now).is_ok()
+                scheduler.admit(Entry::new(pid(number)).urgent(priority), now).is_ok()
             }
             Op::Request(number) => {
                 let demand = Demand { input: Tokens(model.orders), ..Demand::default() };
                 scheduler.request(pid(number), demand, now).is_ok()
             }
             Op::Next => {
-                granted = scheduler.next(now);
+                granted = scheduler.next(&Slot::default(), now);
                 true
             }
             Op::Settle(number, held) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use kernel_sched::{Charge, Demand, Entry, Micros, PriorityRoundRobin, Scheduler};
+use kernel_sched::{Charge, Demand, Entry, Micros, PriorityRoundRobin, Scheduler, Slot};
 use kernel_types::{Pid, Priority};
 
 const SECOND: u64 = 1_000_000;
@@ -32,7 +32,7 @@ impl Bench {
     }
 
     fn admit(&mut self, number: u64, level: u8) {
-        let entry = Entry { pid: pid(number), priority: priority(level) };
+        let entry = Entry::new(pid(number)).urgent(priority(level));
         self.scheduler.admit(entry, Micros(self.now)).expect("a fresh pid");
     }
 
@@ -48,7 +48,7 @@ impl Bench {
     }
 
     fn call_without_asking(&mut self, held: u64) -> u64 {
-        let grant = self.scheduler.next(Micros(self.now)).expect("somebody waits");
+        let grant = self.scheduler.next(&Slot::default(), Micros(self.now)).expect("somebody waits");
         self.now += held;
         let charge = Charge { held: Micros(held), ..Charge::default() };
         self.scheduler.settle(grant.pid, charge, Micros(self.now)).expect("it holds a slot");
@@ -164,7 +164,7 @@ proptest! {
                 ahead.insert(number, 0);
             }
             while held.len() < slots {
-                let Some(grant) = bench.scheduler.next(Micros(bench.now)) else { break };
+                let Some(grant) = bench.scheduler.next(&Slot::default(), Micros(bench.now)) else { break };
                 let number = (0..levels.len() as u64).find(|&n| pid(n) == grant.pid).expect("one of ours");
                 ahead.remove(&number);
                 ahead.values_mut().for_each(|count| *count += 1);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use kernel::{KernelBuilder, mediation, mediation_suite};
 use kernel_sched::{
-    Charge, Demand, Entry, Grant, Micros, PriorityRoundRobin, SchedError, Scheduler, Standing,
+    Charge, Demand, Entry, Grant, Micros, PriorityRoundRobin, SchedError, Scheduler, Slot, Standing,
 };
 use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError, delegate_store};
 use kernel_types::{AgentRow, Epoch, EventKind, Pid, Record};
@@ -156,7 +156,7 @@ impl Scheduler for Miser {
     fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError> {
         self.0.request(pid, demand, now)
     }
-    fn next(&mut self, _: Micros) -> Option<Grant> {
+    fn next(&mut self, _: &Slot<'_>, _: Micros) -> Option<Grant> {
         None
     }
     fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {

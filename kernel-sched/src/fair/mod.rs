@@ -1,0 +1,388 @@
+//! Fair shares with bounded unfairness: who is behind goes first, who is warm may go a little ahead.
+//!
+//! Two levels of [earliest eligible virtual deadline first](queue): tenants, and the families of a tenant. A family is a
+//! process and all below it, so that nobody gains by splitting itself; within one the most urgent goes first, then who
+//! waits longest. Shares follow the weights: ten levels of priority are twice the share.
+//!
+//! **Warm slots.** A process whose context is still in the free slot's cache saves most of its prefill. It goes first while
+//! it is at most `L` (the slack) ahead of its due and at most `L + C` ahead of the furthest behind, `C` being the cost of
+//! the dearest call; a turn on one slot lasts a slice of use at most. `L` is the one price of cache hits in fairness.
+//!
+//! **Bounds**, in cost, reservations counted: nobody is ahead of its due by more than `C + L`; two who both wait all the
+//! time differ by at most `(2C + L) / w`, `w` the smaller weight; nobody starves.
+//!
+//! Every operation takes O(log n) of the waiting.
+
+mod classes;
+mod family;
+mod queue;
+
+use std::collections::HashMap;
+
+use kernel_types::Pid;
+
+use crate::clock::Clock;
+use crate::cost::Cost;
+use crate::weight::Weight;
+use crate::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Slot, Standing};
+
+use self::family::{Family, Tenant};
+use self::queue::{Queue, Reserved};
+
+/// The slack of a scheduler that is told none: 20,000 tokens of input.
+const SLACK: Cost = Cost(200_000);
+const SLICE: Micros = Micros(60_000_000);
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Idle,
+    Waiting { since: Micros, demand: Demand, order: u64 },
+    Holding { since: Micros, slot: u32, reserved: (Reserved, Reserved) },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Process {
+    family: Pid,
+    level: u8,
+    state: State,
+}
+
+/// What is promised of a process that wants nothing, the family it may be the root of included.
+const _: () = assert!(size_of::<(Pid, Process)>() + size_of::<(Pid, Family)>() <= 256);
+
+/// Who ran last on a slot, and how long in a row.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    pid: Pid,
+    used: Micros,
+}
+
+/// The fair scheduler.
+///
+/// ```
+/// use kernel_sched::{Charge, Demand, Entry, Fair, Micros, Scheduler, Slot};
+/// use kernel_types::{Pid, Tokens};
+///
+/// let (hungry, modest) = (Pid::fresh(), Pid::fresh());
+/// let mut scheduler = Fair::new();
+/// let mut now = Micros(0);
+/// for pid in [hungry, modest] {
+///     scheduler.admit(Entry::new(pid), now)?;
+/// }
+/// let mut served = [0, 0];
+/// for _ in 0..300 {
+///     for (pid, input) in [(hungry, 20_000), (modest, 1_000)] {
+///         if scheduler.standing(pid) == Some(kernel_sched::Standing::Idle) {
+///             scheduler.request(pid, Demand { input: Tokens(input), ..Demand::default() }, now)?;
+///         }
+///     }
+///     let grant = scheduler.next(&Slot::default(), now).expect("both wait");
+///     served[usize::from(grant.pid == modest)] += grant.demand.input.0;
+///     now.0 += grant.demand.input.0;
+///     scheduler.settle(grant.pid, Charge { uncached: grant.demand.input, ..Charge::default() }, now)?;
+/// }
+/// assert!(served[0].abs_diff(served[1]) <= 20_000, "tokens are shared, not calls: {served:?}");
+/// # Ok::<(), kernel_sched::SchedError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fair {
+    slack: Cost,
+    slice: Micros,
+    clock: Clock,
+    processes: HashMap<Pid, Process>,
+    families: HashMap<Pid, Family>,
+    tenants: HashMap<u64, Tenant>,
+    weights: HashMap<u64, Weight>,
+    /// Tenants by their place in the queue.
+    places: Vec<u64>,
+    top: Queue,
+    turns: HashMap<u32, Turn>,
+    slots: u32,
+    requests: u64,
+}
+
+impl Default for Fair {
+    fn default() -> Self {
+        Self {
+            slack: SLACK,
+            slice: SLICE,
+            clock: Clock::default(),
+            processes: HashMap::new(),
+            families: HashMap::new(),
+            tenants: HashMap::new(),
+            weights: HashMap::new(),
+            places: Vec::new(),
+            top: Queue::new(1, SLACK),
+            turns: HashMap::new(),
+            slots: 1,
+            requests: 0,
+        }
+    }
+}
+
+impl Fair {
+    /// A scheduler without processes: a slack of 20,000 input tokens, slices of 60 seconds.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with another slack, in input tokens: how far ahead of its due a process may run for its warm context.
+    #[must_use]
+    pub fn with_slack(self, tokens: u64) -> Self {
+        let slack = Cost(tokens.saturating_mul(10));
+        Self { slack, top: Queue::new(1, slack), ..self }
+    }
+
+    /// The same with another time slice.
+    #[must_use]
+    pub fn with_slice(self, slice: Micros) -> Self {
+        Self { slice, ..self }
+    }
+
+    /// The same with a weight for a tenant; without, each has [`Weight::ONE`].
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: u64, weight: Weight) -> Self {
+        self.weights.insert(tenant, weight);
+        self
+    }
+
+    /// How far the process's family is behind what it is due among those of its tenant, in tenths of input tokens; below
+    /// zero if it is ahead. `None` if it is not admitted.
+    #[must_use]
+    pub fn lag(&self, pid: Pid) -> Option<i64> {
+        let family = self.families.get(&self.processes.get(&pid)?.family)?;
+        Some(self.tenants.get(&family.tenant)?.queue.lag(family.index))
+    }
+
+    fn family_of(&mut self, entry: &Entry) -> &mut Family {
+        let (slots, slack) = (self.slots, self.slack);
+        let (top, places, weights) = (&mut self.top, &mut self.places, &self.weights);
+        let tenants = &mut self.tenants;
+        self.families.entry(entry.family).or_insert_with(|| {
+            let tenant = tenants.entry(entry.tenant).or_insert_with(|| {
+                let index = top.add(weights.get(&entry.tenant).copied().unwrap_or(Weight::ONE));
+                let place = index as usize;
+                if places.len() <= place {
+                    places.resize(place + 1, 0);
+                }
+                places[place] = entry.tenant;
+                Tenant::new(index, slots, slack)
+            });
+            let index = tenant.add(entry.family, Weight::of(entry.priority));
+            Family::new(entry.tenant, index)
+        })
+    }
+
+    fn demand(&self, pid: Pid) -> Option<Demand> {
+        match self.processes.get(&pid)?.state {
+            State::Waiting { demand, .. } => Some(demand),
+            _ => None,
+        }
+    }
+
+    /// What the family that is next in a tenant asks for.
+    fn head(&self, tenant: u64) -> Option<Cost> {
+        let root = self.tenants.get(&tenant)?.first()?;
+        let first = self.families.get(&root)?.first()?;
+        self.demand(first).map(|demand| demand.cost())
+    }
+
+    /// Tells both queues what a family wants now.
+    fn refresh(&mut self, root: Pid) {
+        let Some(family) = self.families.get(&root) else { return };
+        let (tenant, index) = (family.tenant, family.index);
+        let wants = family.first().and_then(|first| self.demand(first)).map(|demand| demand.cost());
+        let Some(queue) = self.tenants.get_mut(&tenant).map(|tenant| &mut tenant.queue) else { return };
+        match wants {
+            Some(cost) => queue.ask(index, cost),
+            None => queue.unask(index),
+        }
+        self.refresh_tenant(tenant);
+    }
+
+    fn refresh_tenant(&mut self, tenant: u64) {
+        let head = self.head(tenant);
+        let Some(index) = self.tenants.get(&tenant).map(|tenant| tenant.index) else { return };
+        match head {
+            Some(cost) => self.top.ask(index, cost),
+            None => self.top.unask(index),
+        }
+    }
+
+    /// The process with a warm context on the slot that may go before who is next.
+    fn warm(&self, slot: &Slot<'_>) -> Option<Pid> {
+        let turn = self.turns.get(&slot.number);
+        let over = |pid: &Pid| turn.is_some_and(|turn| turn.pid == *pid && turn.used >= self.slice);
+        let place = |pid: &Pid| {
+            let process = self.processes.get(pid)?;
+            let State::Waiting { order, .. } = process.state else { return None };
+            let family = self.families.get(&process.family)?;
+            let tenant = self.tenants.get(&family.tenant)?;
+            let may = self.top.may_go(tenant.index) && tenant.queue.may_go(family.index);
+            may.then(|| (tenant.queue.deadline(family.index), order, *pid))
+        };
+        slot.warm.iter().filter(|pid| !over(pid)).filter_map(place).min().map(|(_, _, pid)| pid)
+    }
+
+    fn cold(&mut self) -> Option<Pid> {
+        let place = self.top.next()?;
+        let tenant = *self.places.get(place as usize)?;
+        let root = self.tenants.get_mut(&tenant)?.next()?;
+        self.families.get(&root)?.first()
+    }
+
+    fn set_slots(&mut self, slots: u32) {
+        if self.slots != slots {
+            self.slots = slots;
+            self.top.set_slots(slots);
+            self.tenants.values_mut().for_each(|tenant| tenant.queue.set_slots(slots));
+        }
+    }
+
+    /// Takes a process out of whatever it does; `charge` is what it used of a slot it held.
+    fn release(&mut self, pid: Pid, charge: Option<Cost>) {
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        let (root, level) = (process.family, process.level);
+        let state = std::mem::replace(&mut process.state, State::Idle);
+        let Some(family) = self.families.get_mut(&root) else { return };
+        match state {
+            State::Idle => return,
+            State::Waiting { order, .. } => family.quit(level, order, pid),
+            State::Holding { reserved, .. } => {
+                if let Some(tenant) = self.tenants.get_mut(&family.tenant) {
+                    tenant.queue.end(family.index, reserved.1, charge);
+                    self.top.end(tenant.index, reserved.0, charge);
+                }
+            }
+        }
+        self.refresh(root);
+    }
+
+    fn forget(&mut self, pid: Pid) {
+        let Some(process) = self.processes.remove(&pid) else { return };
+        let Some(family) = self.families.get_mut(&process.family) else { return };
+        family.processes -= 1;
+        if family.processes > 0 {
+            return;
+        }
+        let (tenant, index) = (family.tenant, family.index);
+        self.families.remove(&process.family);
+        let Some(known) = self.tenants.get_mut(&tenant) else { return };
+        known.remove(index);
+        if known.families == 0 {
+            self.top.remove(known.index);
+            self.tenants.remove(&tenant);
+        } else {
+            self.refresh_tenant(tenant);
+        }
+    }
+}
+
+impl Scheduler for Fair {
+    fn name(&self) -> &'static str {
+        "fair"
+    }
+
+    fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError> {
+        self.clock.check(now)?;
+        self.clock.advance(now);
+        let level = entry.priority.value();
+        let Some(known) = self.processes.get(&entry.pid).copied() else {
+            self.family_of(&entry).processes += 1;
+            self.processes.insert(entry.pid, Process { family: entry.family, level, state: State::Idle });
+            return Ok(());
+        };
+        if let Some(process) = self.processes.get_mut(&entry.pid) {
+            process.level = level;
+        }
+        let Some(family) = self.families.get_mut(&known.family) else { return Ok(()) };
+        if let State::Waiting { order, .. } = known.state {
+            family.quit(known.level, order, entry.pid);
+            family.join(level, order, entry.pid);
+        }
+        if known.family == entry.pid
+            && let Some(tenant) = self.tenants.get_mut(&family.tenant)
+        {
+            tenant.queue.reweigh(family.index, Weight::of(entry.priority));
+        }
+        if matches!(known.state, State::Waiting { .. }) {
+            self.refresh(known.family);
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError> {
+        self.clock.check(now)?;
+        let order = self.requests + 1;
+        let process = self.processes.get_mut(&pid).ok_or(SchedError::Unknown(pid))?;
+        if !matches!(process.state, State::Idle) {
+            return Err(SchedError::AlreadyAsked(pid));
+        }
+        process.state = State::Waiting { since: now, demand, order };
+        let (root, level) = (process.family, process.level);
+        if let Some(family) = self.families.get_mut(&root) {
+            family.join(level, order, pid);
+        }
+        self.requests = order;
+        self.clock.advance(now);
+        self.refresh(root);
+        Ok(())
+    }
+
+    fn next(&mut self, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
+        let now = self.clock.advance(now);
+        self.set_slots(slot.of.max(1));
+        let pid = self.cold()?;
+        let pid = self.warm(slot).unwrap_or(pid);
+        let process = self.processes.get_mut(&pid)?;
+        let State::Waiting { since, demand, order } = process.state else { return None };
+        let family = self.families.get_mut(&process.family)?;
+        let tenant = self.tenants.get_mut(&family.tenant)?;
+        family.quit(process.level, order, pid);
+        let cost = demand.cost();
+        let reserved = (self.top.start(tenant.index, cost), tenant.queue.start(family.index, cost));
+        process.state = State::Holding { since: now, slot: slot.number, reserved };
+        let root = process.family;
+        match self.turns.get_mut(&slot.number).filter(|turn| turn.pid == pid && turn.used < self.slice) {
+            Some(_) => {}
+            None => drop(self.turns.insert(slot.number, Turn { pid, used: Micros(0) })),
+        }
+        self.refresh(root);
+        Some(Grant { pid, demand, waited: now.since(since) })
+    }
+
+    fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {
+        self.clock.check(now)?;
+        let process = self.processes.get(&pid).ok_or(SchedError::Unknown(pid))?;
+        let State::Holding { slot, .. } = process.state else { return Err(SchedError::NoGrant(pid)) };
+        self.clock.advance(now);
+        if let Some(turn) = self.turns.get_mut(&slot).filter(|turn| turn.pid == pid) {
+            turn.used.0 = turn.used.0.saturating_add(charge.held.0);
+        }
+        self.release(pid, Some(charge.cost()));
+        Ok(())
+    }
+
+    fn withdraw(&mut self, pid: Pid, leave: bool, now: Micros) -> Result<bool, SchedError> {
+        self.clock.check(now)?;
+        let process = self.processes.get(&pid).ok_or(SchedError::Unknown(pid))?;
+        let waiting = matches!(process.state, State::Waiting { .. });
+        self.clock.advance(now);
+        if waiting || leave {
+            self.release(pid, None);
+        }
+        if leave {
+            self.forget(pid);
+        }
+        Ok(waiting)
+    }
+
+    fn standing(&self, pid: Pid) -> Option<Standing> {
+        Some(match self.processes.get(&pid)?.state {
+            State::Idle => Standing::Idle,
+            State::Waiting { since, .. } => Standing::Waiting(since),
+            State::Holding { since, .. } => Standing::Holding(since),
+        })
+    }
+}

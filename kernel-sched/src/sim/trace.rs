@@ -1,0 +1,76 @@
+//! Recorded traces: one JSON object a line.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::Micros;
+
+use super::load::{Call, Client, Load};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    at_ms: u64,
+    client: serde_json::Value,
+    input_tokens: u64,
+    output_tokens: u64,
+    #[serde(default)]
+    prefix_blocks: Vec<serde_json::Value>,
+}
+
+/// A line of a trace that is not a call.
+#[derive(Debug, Error)]
+#[error("line {line}: {why}")]
+pub struct BrokenLine {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// The most tokens a call may have: more is a mistake.
+const MOST_TOKENS: u64 = 100_000_000;
+
+/// Reads `{"at_ms","client","input_tokens","output_tokens","prefix_blocks":[..]}` a line; clients and blocks are named by
+/// numbers or texts. Empty lines are left out.
+///
+/// # Errors
+/// [`BrokenLine`] names the first line that does not say this.
+pub fn parse(text: &str) -> Result<Load, BrokenLine> {
+    let mut clients: HashMap<String, usize> = HashMap::new();
+    let mut blocks: HashMap<String, u64> = HashMap::new();
+    let mut load = Load::default();
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let broken = |why: String| BrokenLine { line: at + 1, why };
+        let line: Line = serde_json::from_str(line).map_err(|error| broken(error.to_string()))?;
+        for (name, tokens) in [("input_tokens", line.input_tokens), ("output_tokens", line.output_tokens)] {
+            if tokens > MOST_TOKENS {
+                return Err(broken(format!("{name} of {tokens} exceeds the limit of {MOST_TOKENS}")));
+            }
+        }
+        let name = |value: &serde_json::Value, what: &str| match value {
+            serde_json::Value::String(text) => Ok(text.clone()),
+            serde_json::Value::Number(number) => Ok(number.to_string()),
+            other => Err(broken(format!("{what} is named by a number or a text, not {other}"))),
+        };
+        let known = clients.len();
+        let client = *clients.entry(name(&line.client, "a client")?).or_insert(known);
+        if client == load.clients.len() {
+            load.clients.push(Client { calls: Vec::new(), in_turn: false });
+        }
+        let mut prefix = Vec::with_capacity(line.prefix_blocks.len());
+        for block in &line.prefix_blocks {
+            let known = blocks.len() as u64;
+            prefix.push(*blocks.entry(name(block, "a block")?).or_insert(known));
+        }
+        load.clients[client].calls.push(Call {
+            after: Micros(line.at_ms.saturating_mul(1000)),
+            input: line.input_tokens,
+            output: line.output_tokens,
+            prefix,
+        });
+    }
+    Ok(load)
+}
