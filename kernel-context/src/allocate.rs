@@ -66,14 +66,14 @@ impl Space {
         Ok(Applied { pages })
     }
 
-    /// The plain group at the end of the window, if it has not been shown to the end of it yet.
+    /// The plain group at the end of the window, if nothing of it has been shown yet.
     fn last_group(&self) -> Option<Number> {
         let What::Group(group) = self.window.last()?.what() else { return None };
         let record = self.group(group);
         let plain = !record.has(Flags::TOOL) && !record.has(Flags::RETURNED) && !record.has(Flags::FREED);
         let grouped = is_grouped(&self.table.kind(&record));
-        let unseen = record.slot > self.window.chained;
-        (plain && grouped && unseen && record.has(Flags::FRESH)).then_some(group)
+        let unseen = record.has(Flags::FRESH) && !record.has(Flags::SEEN);
+        (plain && grouped && unseen).then_some(group)
     }
 
     fn grow_group(&mut self, group: Number, cost: u64, by: u64) {

@@ -94,6 +94,8 @@ impl Flags {
     pub(crate) const LEFT: Self = Self(4096);
     /// Group: when it last left, a compaction took it out.
     pub(crate) const COMPACTED: Self = Self(8192);
+    /// Group: the model was shown it, or what there was of it then.
+    pub(crate) const SEEN: Self = Self(16384);
 
     pub(crate) const fn has(self, flag: Self) -> bool {
         self.0 & flag.0 != 0

@@ -83,7 +83,7 @@ pub enum Change {
     /// New pages, numbered in order. Neighbours form one group, but documents, instructions and notes, which are always
     /// groups of their own. A tool call and its results come in one change, the calls first.
     Allocate(Vec<PageDraft>),
-    /// Further pages of the group at the end of the window, if its end was not shown yet: results that come one by one. If
+    /// Further pages of the group at the end of the window, if nothing of it was shown yet: results that come one by one. If
     /// it was, they are a group of their own. Only what a user or the model said.
     Extend(Vec<PageDraft>),
     /// Pin a page; one that is swapped comes back at the tail.

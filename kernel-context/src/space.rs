@@ -494,8 +494,6 @@ impl Space {
         let grown_from = self.window.order.prefix(before as usize);
         let same = self.chain_to(entries) == trace.chain;
         let known = if same { entries } else { self.window.kept() };
-        // What changed while the model was answering was not shown, and what follows may still join it.
-        self.window.chained = self.window.chained.min(known);
         let shown = Shown { entries: known, at_ms: at.0 };
         self.window.warmed(shown, self.cache().ttl_s.saturating_mul(1000));
         self.gaps.request(at.0);
@@ -504,13 +502,16 @@ impl Space {
         (self.window.cut, self.window.head_cut) = (None, self.window.head_cut && !same);
         self.calls = self.calls.saturating_add(1);
         self.growth.close(self.window.order.total() - grown_from, self.window.load.all, self.limit());
-        let (seen, unseen): (BTreeSet<Number>, BTreeSet<Number>) =
-            self.fresh.iter().partition(|group| self.was_shown(**group, entries, trace.last));
-        for group in seen {
-            self.unfix(group, Flags::FRESH);
-            self.habits.entered();
+        let shown = |group: &Number| self.group(*group).slot <= entries;
+        for group in self.fresh.iter().copied().filter(shown).collect::<Vec<_>>() {
+            self.table.update(group, |record| record.flags.set(Flags::SEEN, true));
+            // What joined it while the model was answering is still to be shown.
+            if self.table.members(group).all(|(number, _)| number <= trace.last) {
+                self.unfix(group, Flags::FRESH);
+                self.fresh.remove(&group);
+                self.habits.entered();
+            }
         }
-        self.fresh = unseen;
         let shown = |group: &Number| self.group(*group).slot <= entries;
         let seen: Vec<Number> = self.recalled.iter().filter(shown).collect();
         for group in seen {
@@ -540,11 +541,6 @@ impl Space {
     /// The provider's cache, as requests of this space meet it.
     pub(crate) fn cache(&self) -> CacheModel {
         self.config.cache.kept(self.retention)
-    }
-
-    /// Whether all of a group was in a window of so many entries, when `last` was the last page.
-    fn was_shown(&self, group: Number, entries: u32, last: Number) -> bool {
-        self.group(group).slot <= entries && self.table.members(group).all(|(number, _)| number <= last)
     }
 
     /// The hash of all bytes of the first entries, which are marked with theirs.

@@ -39,24 +39,37 @@ pub fn parallel_tool_calls_are_one_group(factory: &dyn PagerFactory) {
     assert_no_orphans(&space.show().messages);
 }
 
-/// What follows joins the group at the end of the window, until the model was shown its end. One that was extended while the
-/// model was answering was not.
+/// What follows joins the group at the end of the window until the model has answered what it was shown of it, whatever else
+/// changed or was freed meanwhile.
 pub fn what_follows_joins_until_it_is_shown(factory: &dyn PagerFactory) {
-    for late in [true, false] {
+    for meanwhile in 0..5 {
         let mut space = Space::new(factory, 4000);
-        space.user("before");
+        let before = space.user("before");
         space.show();
         let first = space.user("first");
         let trace = space.render().trace;
         let said = space.draft(PageKind::User, "second");
-        let second = if late { space.apply(&Change::Extend(vec![said])) } else { Vec::new() };
+        let second = space.apply(&Change::Extend(vec![said]))[0];
+        let changed = match meanwhile {
+            0 => Vec::new(),
+            1 => space.apply(&Change::Evict(vec![before])),
+            2 => space.apply(&Change::Free(before)),
+            3 => space.apply(&Change::Free(second)),
+            _ => Vec::new(),
+        };
+        assert!(changed.is_empty());
         space.apply(&Change::Rendered { trace, at: space.now });
+        if meanwhile == 4 {
+            space.apply(&Change::Evict(vec![before]));
+        }
         let said = space.draft(PageKind::User, "third");
         let third = space.apply(&Change::Extend(vec![said]));
         space.show();
         space.apply(&Change::Evict(third));
-        assert_eq!(space.is_resident(first), !late, "extended in between: {late}");
-        assert!(second.into_iter().all(|page| !space.is_resident(page)));
+        assert!(space.is_resident(first), "{meanwhile}: joined what was shown");
+        space.apply(&Change::Evict(vec![first]));
+        let gone = meanwhile == 3 || !space.is_resident(second);
+        assert!(gone, "{meanwhile}: not joined to what was being shown");
     }
 }
 

@@ -44,6 +44,9 @@ pub(super) struct Naive {
     order: Vec<PageNo>,
     /// Allocated since the last render that was answered, to be in the next.
     fresh: BTreeSet<PageNo>,
+    /// The group of each page there ever was, and the groups of which a page was in a render that was answered.
+    groups: BTreeMap<PageNo, PageNo>,
+    seen: BTreeSet<PageNo>,
     /// The group at the end of the window was allocated last, and nothing left since.
     open: bool,
 }
@@ -75,7 +78,8 @@ impl Naive {
     pub(super) fn end(&self) -> Option<(PageNo, bool)> {
         let last = self.order.last()?;
         let known = &self.pages[last];
-        let joins = known.is_plain() && !known.returned && self.fresh.contains(last);
+        let unseen = self.fresh.contains(last) && !self.seen.contains(&known.group);
+        let joins = known.is_plain() && !known.returned && unseen;
         joins.then_some((known.group, self.open))
     }
 
@@ -144,6 +148,7 @@ impl Naive {
         let text = space.swap.body(&draft.body).expect("a draft's body is in memory");
         let pinned = draft.pinned || draft.kind == PageKind::System;
         let resident = !draft.swapped;
+        self.groups.insert(page, group);
         let known = Known { text, kind: draft.kind.clone(), group, pinned, resident, returned: false };
         if resident && known.is_ordered() {
             self.order.push(page);
@@ -175,6 +180,7 @@ impl Naive {
     /// These pages were shown.
     pub(super) fn answered(&mut self, shown: &[PageNo]) {
         self.fresh.retain(|page| !shown.contains(page));
+        self.seen.extend(shown.iter().map(|page| self.groups[page]));
     }
 
     /// Panics unless the pager lists what there is, where it is.
