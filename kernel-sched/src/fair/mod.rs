@@ -8,6 +8,9 @@
 //! it is at most `L` (the slack) ahead of its due and at most `L + C` ahead of the furthest behind, `C` being the cost of
 //! the dearest call; a turn on one slot lasts a slice of use at most. `L` is the one price of cache hits in fairness.
 //!
+//! **Patience.** Who has waited longer than that may spend slack too, before the warm: where more is asked for than the slots
+//! give, the longest wait would otherwise be that of those who are a little ahead of their due.
+//!
 //! **Bounds**, in cost, reservations counted: nobody is ahead of its due by more than `C + L`; two who both wait all the
 //! time differ by at most `(2C + L) / w`, `w` the smaller weight; nobody starves.
 //!
@@ -17,7 +20,7 @@ mod classes;
 mod family;
 mod queue;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use kernel_types::Pid;
 
@@ -32,6 +35,8 @@ use self::queue::{Queue, Reserved};
 /// The slack of a scheduler that is told none: 20,000 tokens of input.
 const SLACK: Cost = Cost(200_000);
 const SLICE: Micros = Micros(60_000_000);
+/// As long as most providers keep a prefix: what waits for longer is cold anyway.
+const PATIENCE: Micros = Micros(300_000_000);
 
 #[derive(Clone, Copy, Debug)]
 enum State {
@@ -88,8 +93,11 @@ struct Turn {
 pub struct Fair {
     slack: Cost,
     slice: Micros,
+    patience: Micros,
     clock: Clock,
     processes: HashMap<Pid, Process>,
+    /// Who waits, in the order of the requests.
+    waiting: BTreeMap<u64, Pid>,
     families: HashMap<Pid, Family>,
     tenants: HashMap<u64, Tenant>,
     weights: HashMap<u64, Weight>,
@@ -106,8 +114,10 @@ impl Default for Fair {
         Self {
             slack: SLACK,
             slice: SLICE,
+            patience: PATIENCE,
             clock: Clock::default(),
             processes: HashMap::new(),
+            waiting: BTreeMap::new(),
             families: HashMap::new(),
             tenants: HashMap::new(),
             weights: HashMap::new(),
@@ -121,7 +131,7 @@ impl Default for Fair {
 }
 
 impl Fair {
-    /// A scheduler without processes: a slack of 20,000 input tokens, slices of 60 seconds.
+    /// A scheduler without processes: a slack of 20,000 input tokens, slices of 60 seconds, a patience of 300 seconds.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -138,6 +148,12 @@ impl Fair {
     #[must_use]
     pub fn with_slice(self, slice: Micros) -> Self {
         Self { slice, ..self }
+    }
+
+    /// The same with another patience: who has waited longer goes first, as far ahead of its due as the slack allows.
+    #[must_use]
+    pub fn with_patience(self, patience: Micros) -> Self {
+        Self { patience, ..self }
     }
 
     /// The same with a weight for a tenant; without, each has [`Weight::ONE`].
@@ -214,15 +230,28 @@ impl Fair {
     fn warm(&self, slot: &Slot<'_>) -> Option<Pid> {
         let turn = self.turns.get(&slot.number);
         let over = |pid: &Pid| turn.is_some_and(|turn| turn.pid == *pid && turn.used >= self.slice);
-        let place = |pid: &Pid| {
-            let process = self.processes.get(pid)?;
-            let State::Waiting { order, .. } = process.state else { return None };
-            let family = self.families.get(&process.family)?;
-            let tenant = self.tenants.get(&family.tenant)?;
-            let may = self.top.may_go(tenant.index) && tenant.queue.may_go(family.index);
-            may.then(|| (tenant.queue.deadline(family.index), order, *pid))
-        };
-        slot.warm.iter().filter(|pid| !over(pid)).filter_map(place).min().map(|(_, _, pid)| pid)
+        let places = slot.warm.iter().filter(|pid| !over(pid)).filter_map(|pid| self.ahead(*pid));
+        places.min().map(|(_, _, pid)| pid)
+    }
+
+    /// Who has waited longest, if for too long, and may go before who is next.
+    fn overdue(&self, now: Micros) -> Option<Pid> {
+        let pid = *self.waiting.first_key_value()?.1;
+        let State::Waiting { since, .. } = self.processes.get(&pid)?.state else { return None };
+        if now.since(since) <= self.patience {
+            return None;
+        }
+        self.ahead(pid).map(|(_, _, pid)| pid)
+    }
+
+    /// The place of one who waits among those who may spend slack; nothing if it may not.
+    fn ahead(&self, pid: Pid) -> Option<(Option<(i128, u64)>, u64, Pid)> {
+        let process = self.processes.get(&pid)?;
+        let State::Waiting { order, .. } = process.state else { return None };
+        let family = self.families.get(&process.family)?;
+        let tenant = self.tenants.get(&family.tenant)?;
+        let may = self.top.may_go(tenant.index) && tenant.queue.may_go(family.index);
+        may.then(|| (tenant.queue.deadline(family.index), order, pid))
     }
 
     fn cold(&mut self) -> Option<Pid> {
@@ -248,7 +277,10 @@ impl Fair {
         let Some(family) = self.families.get_mut(&root) else { return };
         match state {
             State::Idle => return,
-            State::Waiting { order, .. } => family.quit(level, order, pid),
+            State::Waiting { order, .. } => {
+                self.waiting.remove(&order);
+                family.quit(level, order, pid);
+            }
             State::Holding { reserved, .. } => {
                 if let Some(tenant) = self.tenants.get_mut(&family.tenant) {
                     tenant.queue.end(family.index, reserved.1, charge);
@@ -325,6 +357,7 @@ impl Scheduler for Fair {
             family.join(level, order, pid);
         }
         self.requests = order;
+        self.waiting.insert(order, pid);
         self.clock.advance(now);
         self.refresh(root);
         Ok(())
@@ -334,11 +367,12 @@ impl Scheduler for Fair {
         let now = self.clock.advance(now);
         self.set_slots(slot.of.max(1));
         let pid = self.cold()?;
-        let pid = self.warm(slot).unwrap_or(pid);
+        let pid = self.overdue(now).or_else(|| self.warm(slot)).unwrap_or(pid);
         let process = self.processes.get_mut(&pid)?;
         let State::Waiting { since, demand, order } = process.state else { return None };
         let family = self.families.get_mut(&process.family)?;
         let tenant = self.tenants.get_mut(&family.tenant)?;
+        self.waiting.remove(&order);
         family.quit(process.level, order, pid);
         let cost = demand.cost();
         let reserved = (self.top.start(tenant.index, cost), tenant.queue.start(family.index, cost));

@@ -23,6 +23,9 @@ const SCALE: i128 = 1 << 30;
 /// until all others had as much; with one size for all, equals are served in the order of their virtual times.
 const REQUEST: u64 = 50_000;
 
+/// Of those who could be next, so many are looked at for one within the bounds. Nearly always it is the first.
+const LOOKED_AT: usize = 64;
+
 /// A member's place in the queue.
 pub(super) type Index = u32;
 
@@ -268,23 +271,37 @@ impl Queue {
         self.first()
     }
 
-    /// Who would be next if no time went by.
+    /// Who would be next if no time went by: the earliest deadline of those who stay within the bound of all others. If somebody
+    /// heavy holds a slot and is far behind, that may be nobody; then the furthest behind: no slot stays free.
     pub(super) fn first(&self) -> Option<Index> {
-        let first = self.eligible.first().or_else(|| self.waiting.first());
-        first.map(|(_, _, index)| *index)
+        let (_, _, furthest) = self.waiting.first()?;
+        let near = |(_, _, index): &&(i128, u64, Index)| self.is_near(*index);
+        let ahead = |(_, _, index): &&(i128, u64, Index)| self.may_go(*index);
+        let eligible = self.eligible.iter().take(LOOKED_AT).find(near);
+        let next = eligible.or_else(|| self.waiting.iter().take(LOOKED_AT).find(ahead));
+        Some(next.map_or(*furthest, |(_, _, index)| *index))
+    }
+
+    /// Whether a member would stay within the bound of everybody who waits or holds a slot if it was next, whatever their
+    /// weights.
+    fn is_near(&self, index: Index) -> bool {
+        let member = self.member(index);
+        let waits = self.waiting.first().map(|(time, _, _)| *time);
+        let holds = self.holding.first().map(|(time, _)| *time);
+        let least = waits.into_iter().chain(holds).min().unwrap_or(member.time);
+        let effective = self.classes.effective(member.weight);
+        member.time <= least + stretch(self.slack.0.saturating_add(self.dearest), effective)
     }
 
     /// Whether a member that waits may go before who is next, being warm: not if it is further ahead
     /// of anybody who waits or holds a slot than the bound for the two allows, whatever the other's weight.
     pub(super) fn may_go(&self, index: Index) -> bool {
         let member = self.member(index);
-        let Some((least, _, _)) = self.waiting.first() else { return false };
-        let least = self.holding.first().map_or(*least, |(held, _)| *held.min(least));
         let effective = self.classes.effective(member.weight);
         self.slack.0 > 0
             && member.waits.is_some()
             && member.time <= self.now + stretch(self.slack.0, effective)
-            && member.time <= least + stretch(self.slack.0.saturating_add(self.dearest), effective)
+            && self.is_near(index)
     }
 
     /// Orders members that may go: smaller goes first.

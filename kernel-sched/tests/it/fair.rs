@@ -42,7 +42,9 @@ struct Crowd {
 
 impl Crowd {
     fn new(seed: u64, slots: u32, slack: u64, priorities: &[u8], error: u64) -> Self {
-        let mut fair = Fair::new().with_slack(slack);
+        // None at all, one that a call or two outlast, one that nobody needs.
+        let patience = [0, 3 * DEAREST, u64::MAX][usize::try_from(seed % 3).unwrap()];
+        let mut fair = Fair::new().with_slack(slack).with_patience(Micros(patience));
         let mut weights = Vec::new();
         for (number, priority) in priorities.iter().enumerate() {
             let priority = Priority::new(*priority).unwrap();
@@ -184,5 +186,26 @@ fn shares_follow_the_weights() {
         let due = all as f64 * crowd.weights[number] as f64 / weights as f64;
         let error = (*served as f64 - due).abs() / due;
         assert!(error <= 0.005, "priority {}: {served} of {due:.0}", priorities[number]);
+    }
+}
+
+#[test]
+fn who_waits_too_long_spends_slack_to_go_first() {
+    for (patience, slack, first) in [(1_000, 20_000, 0), (10_000, 20_000, 1), (1_000, 0, 1)] {
+        let mut fair = Fair::new().with_slack(slack).with_patience(Micros(patience));
+        for number in 0..2 {
+            fair.admit(Entry::new(pid(number)), Micros(0)).unwrap();
+            fair.request(pid(number), Demand::default(), Micros(0)).unwrap();
+        }
+        let grant = fair.next(&Slot::default(), Micros(0)).unwrap();
+        assert_eq!(grant.pid, pid(0));
+        let charge = Charge { uncached: Tokens(5_000), ..Charge::default() };
+        fair.settle(pid(0), charge, Micros(1)).unwrap();
+        fair.request(pid(0), Demand::default(), Micros(1)).unwrap();
+        // Who is behind asks anew.
+        fair.withdraw(pid(1), false, Micros(2_000)).unwrap();
+        fair.request(pid(1), Demand::default(), Micros(2_000)).unwrap();
+        let grant = fair.next(&Slot::default(), Micros(2_001)).unwrap();
+        assert_eq!(grant.pid, pid(first), "patience {patience} us, slack {slack}");
     }
 }
