@@ -17,7 +17,7 @@
 //!
 //! // Add processes.
 //! let urgent = Priority::new(10).expect("within 0 to 100");
-//! scheduler.admit(Entry::new(clerk).urgent(Priority::default()), Micros(0))?;
+//! scheduler.admit(Entry::new(clerk), Micros(0))?;
 //! scheduler.admit(Entry::new(boss).urgent(urgent), Micros(0))?;
 //!
 //! // Both want the model, the clerk first.

@@ -18,6 +18,8 @@ pub struct Entry {
     /// The process at the root of its tree; itself if it is that. A fair policy gives the whole tree one share. Does not
     /// change.
     pub family: Pid,
+    /// The urgency of its family among others: that of its root.
+    pub share: Priority,
     /// Whom it works for; tenants share before their processes do. Does not change.
     pub tenant: u64,
 }
@@ -26,19 +28,19 @@ impl Entry {
     /// A process of middling urgency, a family of its own, of tenant 0.
     #[must_use]
     pub fn new(pid: Pid) -> Self {
-        Self { pid, priority: Priority::default(), family: pid, tenant: 0 }
+        Self { pid, priority: Priority::default(), family: pid, share: Priority::default(), tenant: 0 }
     }
 
-    /// The same with this urgency.
+    /// The same with this urgency, and its family with it.
     #[must_use]
     pub const fn urgent(self, priority: Priority) -> Self {
-        Self { priority, ..self }
+        Self { priority, share: priority, ..self }
     }
 
-    /// The same as one below `family`.
+    /// The same as one of the family of this root, which is so urgent.
     #[must_use]
-    pub const fn below(self, family: Pid) -> Self {
-        Self { family, ..self }
+    pub const fn below(self, family: Pid, share: Priority) -> Self {
+        Self { family, share, ..self }
     }
 
     /// The same for this tenant.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Budget, ExitStatus, MailId, Pid, Signal, Timestamp};
+use crate::{Budget, ExitStatus, MailId, Pid, Priority, Signal, Timestamp};
 
 /// One piece of mail.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -37,4 +37,6 @@ pub enum MailBody {
     },
     /// Larger limits from outside: each `Some` is added to the limit of that name.
     Grant(Budget),
+    /// Another urgency, set from outside or by the process or one above it.
+    Priority(Priority),
 }

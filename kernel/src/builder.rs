@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kernel_context::{PagerFactory, Replacement};
 use kernel_llm::{Cpu, DeltaSink, Embedder, NoDeltas};
-use kernel_sched::{PriorityRoundRobin, Scheduler};
+use kernel_sched::{Fair, Scheduler};
 use kernel_security::{DenyAll, Policy, Sandbox};
 use kernel_storage::{MemoryStore, Store};
 use kernel_tools::{Driver, Registry};
@@ -24,7 +24,7 @@ use crate::programs::{ReactFactory, ScriptFactory};
 type MakeScheduler = Box<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>;
 
 /// Assembles a [`Kernel`]. Every part has a default: a store in memory, no model, no tools, a sandbox that refuses,
-/// priority round robin, the batch pager, the programs `react` and `script`.
+/// the fair scheduler, the generational pager, the programs `react` and `script`.
 pub struct KernelBuilder {
     store: Option<Arc<dyn Store>>,
     cpus: Vec<Arc<dyn Cpu>>,
@@ -56,7 +56,7 @@ impl Default for KernelBuilder {
             sandbox: Arc::new(DenyAll),
             pagers: Arc::new(Replacement::default()),
             embedder: None,
-            scheduler: Box::new(|| Box::new(PriorityRoundRobin::default())),
+            scheduler: Box::new(|| Box::new(Fair::new())),
             programs,
             policy: Policy::default(),
             capabilities: Capabilities::all(),

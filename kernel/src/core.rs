@@ -25,6 +25,7 @@ use crate::error::KernelError;
 use crate::parts::Parts;
 use crate::prepare::Fault;
 use crate::process::Process;
+use crate::slots::Slots;
 
 /// How far a run goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,16 +36,6 @@ pub(crate) enum Mode {
     Idle,
     /// So many more steps.
     Steps(u64),
-}
-
-/// A Cpu's slots and who gets them.
-pub(crate) struct Slots {
-    pub(crate) scheduler: Box<dyn Scheduler>,
-    pub(crate) free: u32,
-    /// Who asked the scheduler for a slot and was not granted one.
-    pub(crate) wanting: BTreeSet<Pid>,
-    /// Whose slot is lent to a ping.
-    pub(crate) pinging: BTreeSet<Pid>,
 }
 
 pub(crate) struct Core {
@@ -106,12 +97,7 @@ impl Core {
             .cpus
             .iter()
             .zip(schedulers)
-            .map(|(cpu, scheduler)| Slots {
-                scheduler,
-                free: cpu.slots().max(1),
-                wanting: BTreeSet::new(),
-                pinging: BTreeSet::new(),
-            })
+            .map(|(cpu, scheduler)| Slots::new(scheduler, cpu.slots()))
             .collect();
         Self {
             bodies: Arc::new(Bodies::new(parts.limits.bodies)),

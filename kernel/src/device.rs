@@ -10,12 +10,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kernel_context::{CacheMiss, Change, SentPrompt, cache_miss, expected_cache};
 use kernel_llm::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
-use kernel_sched::{Charge, Demand, Entry, Micros, Slot};
+use kernel_sched::{Charge, Micros};
 use kernel_security::{ExecRequest, ExecStatus, Sandbox};
 use kernel_tools::{CallContext, Host, HostExec, HostExit, ToolError, ToolErrorKind, ToolOutput};
 use kernel_types::{
-    Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Event, Inference, Millis, Pid, Retry,
-    Seq, StepNo, SysError, SyscallNo, TokenUsage, Tokens, ToolCallRequest, ToolResult,
+    Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Event, Inference, Millis, Retry, Seq,
+    StepNo, SysError, SyscallNo, TokenUsage, Tokens, ToolCallRequest, ToolResult,
 };
 
 use crate::core::{Core, Spent};
@@ -57,7 +57,7 @@ impl Core {
                 abort: None,
                 started: Instant::now(),
                 cpu: None,
-                granted: false,
+                slot: None,
                 waited_ms: 0,
                 streamed: Arc::default(),
             };
@@ -101,56 +101,19 @@ impl Core {
         self.expect_end(key, timeout);
     }
 
-    /// Asks for a slot of the model's Cpu.
-    fn want_slot(&mut self, process: &Process, seq: Seq) -> Option<usize> {
-        let ready = process.prompts.get(&seq)?;
-        let cpu = self.parts.models.get(&ready.view.model)?.cpu;
-        let now = self.micros();
-        let demand =
-            Demand { input: ready.view.tokens, cached: ready.view.expected_cached, output: ready.max_output };
-        let scheduler = &mut self.slots[cpu].scheduler;
-        if scheduler.standing(process.pid).is_none() {
-            let entry = Entry::new(process.pid).urgent(process.image.priority);
-            if let Err(error) = scheduler.admit(entry, now) {
-                tracing::error!(%error, "scheduler refused a process");
-            }
-        }
-        if let Err(error) = scheduler.request(process.pid, demand, now) {
-            tracing::error!(%error, "scheduler refused a request");
-        }
-        self.slots[cpu].wanting.insert(process.pid);
-        Some(cpu)
-    }
-
-    /// Gives free slots to whom the schedulers choose. A choice that does not fit is taken back, never trusted.
-    pub(crate) fn pump_slots(&mut self) {
-        if self.fatal.is_some() {
-            return;
-        }
-        for cpu in 0..self.slots.len() {
-            while self.slots[cpu].free > 0 || self.make_way(cpu) {
-                let now = self.micros();
-                let Some(grant) = self.slots[cpu].scheduler.next(&Slot::default(), now) else { break };
-                self.slots[cpu].wanting.remove(&grant.pid);
-                let started = self
-                    .with(grant.pid, |core, process| core.start_infer(process, cpu, grant.waited))
-                    .unwrap_or(false);
-                if started {
-                    self.slots[cpu].free -= 1;
-                } else {
-                    tracing::error!(pid = %grant.pid, "scheduler granted a slot to a process that wants none");
-                    if self.slots[cpu].scheduler.settle(grant.pid, Charge::default(), now).is_err() {
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn start_infer(&mut self, process: &mut Process, cpu: usize, waited: Micros) -> bool {
+    /// Starts the inference for which a process was granted a slot. Says whether there is one.
+    pub(crate) fn start_infer(
+        &mut self,
+        process: &mut Process,
+        cpu: usize,
+        slot: u32,
+        waited: Micros,
+    ) -> bool {
         let (now, parts) = (self.now(), Arc::clone(&self.parts));
-        let found =
-            process.running.iter_mut().find(|(_, running)| running.cpu == Some(cpu) && !running.granted);
+        let found = process
+            .running
+            .iter_mut()
+            .find(|(_, running)| running.cpu == Some(cpu) && running.slot.is_none());
         let Some((seq, running)) = found else { return false };
         let seq = *seq;
         let Some(ready) = process.prompts.get_mut(&seq) else { return false };
@@ -160,7 +123,7 @@ impl Core {
             let before = process.answered.as_ref();
             ready.expected = expected_cache(before, &ready.sent, ready.stable, &served.info.cache);
         }
-        running.granted = true;
+        running.slot = Some(slot);
         running.waited_ms = waited.0 / 1000;
         process.image.waited_ms += running.waited_ms;
         let streamed = Arc::clone(&running.streamed);
@@ -256,6 +219,7 @@ impl Core {
         let reported = if usage.estimated { Tokens::ZERO } else { usage.input };
         process.answered = Some(SentPrompt { reported, answer: usage.output, ..ready.sent.clone() });
         process.kept = self.keep(process, seq);
+        self.keep_slot_warm(process, seq);
         let Some(miss) = miss.filter(|_| !usage.estimated) else { return };
         let (segment, page) = match miss {
             CacheMiss::Changed { segment, page } => (Some(segment as u64), page),
@@ -325,25 +289,10 @@ impl Core {
                 held: Micros(took.0.saturating_sub(waited.0).saturating_mul(1000)),
             };
             if let Some(cpu) = running.cpu {
-                self.leave_slot(process.pid, cpu, running.granted, charge);
+                self.leave_slot(process.pid, cpu, running.slot, charge);
             }
         }
         self.finish(process, index, result, Spent { cost, took, waited, expected_cached });
-    }
-
-    fn leave_slot(&mut self, pid: Pid, cpu: usize, granted: bool, charge: Charge) {
-        let now = self.micros();
-        let slots = &mut self.slots[cpu];
-        slots.wanting.remove(&pid);
-        let left = if granted {
-            slots.free += 1;
-            slots.scheduler.settle(pid, charge, now)
-        } else {
-            slots.scheduler.withdraw(pid, false, now).map(|_| ())
-        };
-        if let Err(error) = left {
-            tracing::error!(%error, "scheduler lost a process");
-        }
     }
 
     /// Cancels one call: it ends now, and what it used so far is charged.
@@ -382,19 +331,7 @@ impl Core {
                 abort.abort();
             }
             if let Some(cpu) = running.cpu {
-                self.leave_slot(pid, cpu, running.granted, Charge::default());
-            }
-        }
-    }
-
-    /// The schedulers need not know of a process any more.
-    pub(crate) fn forget_slots(&mut self, pid: Pid) {
-        let now = self.micros();
-        for slots in &mut self.slots {
-            if slots.scheduler.standing(pid).is_some()
-                && let Err(error) = slots.scheduler.withdraw(pid, true, now)
-            {
-                tracing::error!(%error, "scheduler lost a process");
+                self.leave_slot(pid, cpu, running.slot, Charge::default());
             }
         }
     }
@@ -502,7 +439,7 @@ fn partial_usage(process: &Process, seq: Seq) -> TokenUsage {
     let (Some(running), Some(ready)) = (process.running.get(&seq), process.prompts.get(&seq)) else {
         return TokenUsage::default();
     };
-    if !running.granted {
+    if running.slot.is_none() {
         return TokenUsage { estimated: true, ..TokenUsage::default() };
     }
     let output = Tokens(running.streamed.load(Ordering::Relaxed).div_ceil(3)).min(ready.max_output);

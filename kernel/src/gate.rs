@@ -14,6 +14,7 @@ pub(crate) const BUILT: &[SyscallNo] = &[
     SyscallNo::Exit,
     SyscallNo::Wait,
     SyscallNo::Signal,
+    SyscallNo::SetPriority,
     SyscallNo::Sleep,
     SyscallNo::ProcessInfo,
     SyscallNo::List,

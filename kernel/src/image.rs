@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::program::Saved;
 
 const KIND: u8 = b'I';
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// The durable part of a process. What never changes (spec, capabilities) is in its first record instead.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub(crate) struct Image {
     pub(crate) name: String,
     pub(crate) program: String,
     pub(crate) priority: Priority,
+    /// The process whose subtree it was spawned into: one share of the slots.
+    pub(crate) family: Pid,
     pub(crate) budget: Budget,
     pub(crate) usage: Usage,
     pub(crate) spawned_at: Timestamp,

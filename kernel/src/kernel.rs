@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use kernel_storage::Store;
 use kernel_types::{
-    AgentRow, Budget, ErrorKind, ExitStatus, Mail, MailBody, MailId, Pid, ProcessInfo, ProcessState, Signal,
-    Spec, SysError, Timestamp,
+    AgentRow, Budget, ErrorKind, ExitStatus, Mail, MailBody, MailId, Pid, Priority, ProcessInfo,
+    ProcessState, Signal, Spec, SysError, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -123,6 +123,14 @@ impl Kernel {
     /// [`KernelError::Store`].
     pub async fn grant(&self, pid: Pid, more: Budget) -> Result<(), KernelError> {
         self.post(pid, MailBody::Grant(more)).await
+    }
+
+    /// Makes a process more or less urgent: `nice`.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub async fn set_priority(&self, pid: Pid, priority: Priority) -> Result<(), KernelError> {
+        self.post(pid, MailBody::Priority(priority)).await
     }
 
     async fn post(&self, to: Pid, body: MailBody) -> Result<(), KernelError> {
@@ -291,7 +299,7 @@ impl Core {
         }
         let pid = self.fresh_pid();
         let capabilities = spec.capabilities.clone().unwrap_or_else(|| self.parts.capabilities.clone());
-        self.create(pid, Pid::INIT, spec, capabilities).map(|()| pid).map_err(|error| {
+        self.create(pid, None, spec, capabilities).map(|()| pid).map_err(|error| {
             KernelError::Refused(SysError::new(ErrorKind::InvalidArgument, error.to_string()))
         })
     }

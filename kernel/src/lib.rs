@@ -27,6 +27,7 @@ mod profile;
 mod program;
 pub mod programs;
 mod recover;
+mod slots;
 mod sources;
 mod transfer;
 mod tree;

@@ -1,8 +1,8 @@
 //! Mail: messages between processes, signals, grants, the end of children. All of it lies in the store until consumed.
 
 use kernel_types::{
-    Answer, Budget, CallResult, ErrorKind, Event, ExitStatus, Mail, MailBody, MailId, Pid, ReceiveArgs,
-    Retry, SendArgs, Signal, SuspendReason, SysError, SyscallNo, WaitArgs,
+    Answer, Budget, CallResult, ErrorKind, Event, ExitStatus, Mail, MailBody, MailId, Pid, Priority,
+    ReceiveArgs, Retry, SendArgs, Signal, SuspendReason, SysError, SyscallNo, WaitArgs,
 };
 
 use crate::core::{Core, Spent};
@@ -49,6 +49,27 @@ impl Core {
         Ok(Answer::Done)
     }
 
+    /// `set_priority`: goes out with this step's commit. Nobody makes itself or another more urgent than it is.
+    pub(crate) fn send_priority(
+        &mut self,
+        process: &mut Process,
+        pid: Pid,
+        priority: Priority,
+    ) -> CallResult {
+        let alive = pid == process.pid
+            || self.processes.get(&pid).is_some_and(|target| target.image.exited.is_none());
+        if !alive {
+            return Err(SysError::new(ErrorKind::NotFound, format!("no process {pid}")));
+        }
+        let own = process.image.priority;
+        if priority.value() < own.value() {
+            let message = format!("set_priority: {priority} is more urgent than the caller, which has {own}");
+            return Err(SysError::new(ErrorKind::Denied, message));
+        }
+        self.mail_to(process, pid, MailBody::Priority(priority));
+        Ok(Answer::Done)
+    }
+
     /// Adds mail to what the process's next commit sends.
     pub(crate) fn mail_to(&mut self, process: &mut Process, to: Pid, body: MailBody) {
         process.image.mail_number += 1;
@@ -85,6 +106,11 @@ impl Core {
                     process.consumed.push(mail.id);
                     core.log(process, None, &Event::MailTaken { mail });
                     core.granted(process, &more);
+                }
+                MailBody::Priority(priority) => {
+                    process.consumed.push(mail.id);
+                    core.log(process, None, &Event::MailTaken { mail });
+                    core.prioritised(process, priority);
                 }
                 _ => {
                     process.mailbox += usize::from(matches!(mail.body, MailBody::Message(_)));
@@ -133,6 +159,12 @@ impl Core {
         if matches!(process.image.suspended, Some(SuspendReason::Limit(_))) {
             self.resume(process, "a grant");
         }
+    }
+
+    /// Changes how urgent a process is, also of a request that waits.
+    pub(crate) fn prioritised(&mut self, process: &mut Process, priority: Priority) {
+        process.image.priority = priority;
+        self.reprioritise(process);
     }
 
     /// Sets a process aside.

@@ -483,6 +483,10 @@ impl Core {
                 let result = self.send_signal(process, *pid, *signal);
                 answered(call, result)
             }
+            Call::SetPriority { pid, priority } => {
+                let result = self.send_priority(process, *pid, *priority);
+                answered(call, result)
+            }
             Call::Spawn(spec) => match self.check_spawn(process, spec) {
                 Ok(child) => Prepared { child: Some(child), ..waits },
                 Err(error) => Prepared::invalid(call, error),

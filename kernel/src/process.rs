@@ -53,9 +53,9 @@ pub(crate) struct Ready {
 pub(crate) struct Running {
     pub(crate) abort: Option<AbortHandle>,
     pub(crate) started: Instant,
-    /// For an inference: which Cpu, and whether it holds a slot of it.
+    /// For an inference: which Cpu, and the slot of it that it holds.
     pub(crate) cpu: Option<usize>,
-    pub(crate) granted: bool,
+    pub(crate) slot: Option<u32>,
     pub(crate) waited_ms: u64,
     /// Bytes of text streamed so far.
     pub(crate) streamed: Arc<AtomicU64>,

@@ -256,6 +256,11 @@ impl Core {
                     self.log(process, None, &Event::MailTaken { mail: mail.clone() });
                     self.granted(process, &more);
                 }
+                MailBody::Priority(priority) => {
+                    process.consumed.push(mail.id);
+                    self.log(process, None, &Event::MailTaken { mail: mail.clone() });
+                    self.prioritised(process, priority);
+                }
                 MailBody::Message(_) => {
                     process.mailbox += 1;
                     process.inbox.push_back(mail);

@@ -14,11 +14,12 @@ use crate::process::Process;
 use crate::program::{Program, ProgramError, ProgramFactory, Saved};
 
 impl Core {
-    /// Makes a process in the table; its first commit makes it durable.
+    /// Makes a process in the table; its first commit makes it durable. `above` is its parent and the parent's family: what was
+    /// an ancestor's share stays one, also when the ancestor has ended.
     pub(crate) fn create(
         &mut self,
         pid: Pid,
-        parent: Pid,
+        above: Option<(Pid, Pid)>,
         spec: Spec,
         capabilities: Capabilities,
     ) -> Result<(), ProgramError> {
@@ -28,10 +29,12 @@ impl Core {
             .get(&spec.program)
             .ok_or_else(|| ProgramError::Unknown(spec.program.clone()))?;
         let program = start(&**factory, &spec)?;
+        let (parent, family) = above.unwrap_or((Pid::INIT, pid));
         let image = Image {
             name: spec.name.clone(),
             program: spec.program.clone(),
             priority: spec.priority,
+            family,
             budget: spec.budget,
             usage: Usage::default(),
             spawned_at: self.now(),
@@ -89,7 +92,7 @@ impl Core {
         }
         let capabilities = spec.capabilities.clone().unwrap_or_default();
         let budget = spec.budget;
-        match self.create(child, parent.pid, spec, capabilities) {
+        match self.create(child, Some((parent.pid, parent.image.family)), spec, capabilities) {
             Ok(()) => {
                 parent.children.insert(child);
             }

@@ -209,7 +209,7 @@ impl Core {
         if at > now {
             return self.due(process, at);
         }
-        if self.slots[kept.cpu].free == 0 {
+        if self.slots[kept.cpu].free.is_empty() {
             return self.due(process, now.after(AGAIN.into()));
         }
         let (call, view) = (Call::Infer(kept.args.clone()), kept.view.clone());
@@ -274,11 +274,9 @@ impl Core {
         // Who waits for a slot comes first.
         self.pump_slots();
         let prompt = kept.prompt.clone().filter(|_| process.waits() && self.pinging);
-        let Some(prompt) = prompt.filter(|_| self.slots[cpu].free > 0) else {
+        let Some(prompt) = prompt.filter(|_| self.slots[cpu].lend(process.pid)) else {
             return self.end_ping(process, "no longer needed, or no slot is free");
         };
-        self.slots[cpu].free -= 1;
-        self.slots[cpu].pinging.insert(process.pid);
         let key = CallKey { pid: process.pid, step: process.image.step, seq: ping.seq };
         let request = InferRequest {
             key,
@@ -418,22 +416,20 @@ impl Core {
         if let Some(abort) = pinging.abort {
             abort.abort();
         }
-        self.slots[pinging.cpu].free += 1;
-        self.slots[pinging.cpu].pinging.remove(&process.pid);
+        self.slots[pinging.cpu].take_back(process.pid);
     }
 
     /// Where somebody waits for a slot and none is free, a ping gives its own. Says whether one did.
     pub(crate) fn make_way(&mut self, cpu: usize) -> bool {
         let slots = &self.slots[cpu];
-        let Some(pid) = slots.pinging.first().copied().filter(|_| !slots.wanting.is_empty()) else {
-            return false;
-        };
+        let lent = slots.pinging.first_key_value().map(|(pid, _)| *pid);
+        let Some(pid) = lent.filter(|_| !slots.wanting.is_empty()) else { return false };
         let ended = self.with(pid, |core, process| {
             core.end_ping(process, "the slot is needed");
             process.give_up();
             core.settle(process);
         });
-        ended.is_some() && self.slots[cpu].free > 0
+        ended.is_some() && !self.slots[cpu].free.is_empty()
     }
 
     /// A ping that was in flight when the kernel stopped: charged at the most it can have cost, never sent again.

@@ -14,6 +14,8 @@ use crate::{ApiKey, CpuError, CpuErrorKind};
 
 /// The most that is read of an error's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
+/// Local servers close a connection that was idle for five seconds; one must not be used again while it is being closed.
+const LOCAL_IDLE: Duration = Duration::from_secs(3);
 
 /// Bounds on one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,7 +96,7 @@ impl Endpoint {
             .default_headers(headers(&host, key.as_ref(), header, fixed)?);
         if is_loopback(&base) {
             // A proxy from the environment cannot reach this machine's own servers.
-            builder = builder.no_proxy();
+            builder = builder.no_proxy().pool_idle_timeout(LOCAL_IDLE);
         }
         let client = builder
             .build()

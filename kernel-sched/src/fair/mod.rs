@@ -22,7 +22,7 @@ mod queue;
 
 use std::collections::{BTreeMap, HashMap};
 
-use kernel_types::Pid;
+use kernel_types::{Pid, Priority};
 
 use crate::clock::Clock;
 use crate::cost::Cost;
@@ -185,9 +185,16 @@ impl Fair {
                 places[place] = entry.tenant;
                 Tenant::new(index, slots, slack)
             });
-            let index = tenant.add(entry.family, Weight::of(entry.priority));
+            let index = tenant.add(entry.family, Weight::of(entry.share));
             Family::new(entry.tenant, index)
         })
+    }
+
+    fn reweigh(&mut self, family: Pid, share: Priority) {
+        let Some(family) = self.families.get(&family) else { return };
+        if let Some(tenant) = self.tenants.get_mut(&family.tenant) {
+            tenant.queue.reweigh(family.index, Weight::of(share));
+        }
     }
 
     fn demand(&self, pid: Pid) -> Option<Demand> {
@@ -245,13 +252,14 @@ impl Fair {
     }
 
     /// The place of one who waits among those who may spend slack; nothing if it may not.
-    fn ahead(&self, pid: Pid) -> Option<(Option<(i128, u64)>, u64, Pid)> {
+    fn ahead(&self, pid: Pid) -> Option<(i128, u64, Pid)> {
         let process = self.processes.get(&pid)?;
         let State::Waiting { order, .. } = process.state else { return None };
         let family = self.families.get(&process.family)?;
         let tenant = self.tenants.get(&family.tenant)?;
         let may = self.top.may_go(tenant.index) && tenant.queue.may_go(family.index);
-        may.then(|| (tenant.queue.deadline(family.index), order, pid))
+        let (deadline, _) = tenant.queue.deadline(family.index)?;
+        may.then_some((deadline, order, pid))
     }
 
     fn cold(&mut self) -> Option<Pid> {
@@ -323,6 +331,7 @@ impl Scheduler for Fair {
         let Some(known) = self.processes.get(&entry.pid).copied() else {
             self.family_of(&entry).processes += 1;
             self.processes.insert(entry.pid, Process { family: entry.family, level, state: State::Idle });
+            self.reweigh(entry.family, entry.share);
             return Ok(());
         };
         if let Some(process) = self.processes.get_mut(&entry.pid) {
@@ -333,11 +342,7 @@ impl Scheduler for Fair {
             family.quit(known.level, order, entry.pid);
             family.join(level, order, entry.pid);
         }
-        if known.family == entry.pid
-            && let Some(tenant) = self.tenants.get_mut(&family.tenant)
-        {
-            tenant.queue.reweigh(family.index, Weight::of(entry.priority));
-        }
+        self.reweigh(known.family, entry.share);
         if matches!(known.state, State::Waiting { .. }) {
             self.refresh(known.family);
         }

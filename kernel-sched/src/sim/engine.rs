@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use kernel_types::{Pid, Tokens};
+use kernel_types::{Pid, Priority, Tokens};
 
 use crate::{Charge, Demand, Entry, Grant, Micros, Scheduler, Slot};
 
@@ -121,7 +121,9 @@ impl Pool<'_> {
             cached: Tokens(cached.unwrap_or(0)),
             output: Tokens(made.output),
         };
-        self.scheduler.admit(Entry::new(pid).below(family), Micros(now)).expect("time goes on");
+        self.scheduler
+            .admit(Entry::new(pid).below(family, Priority::default()), Micros(now))
+            .expect("time goes on");
         self.scheduler.request(pid, demand, Micros(now)).expect("a client's process waits once");
         self.waiting.insert(pid, (client, call, now));
         self.waits[client].push(pid);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use kernel_types::{
-    Budget, Epoch, ExitStatus, LimitName, Mail, MailBody, MailId, MicroUsd, Pid, Signal, Timestamp, Tokens,
+    Budget, Epoch, ExitStatus, LimitName, Mail, MailBody, MailId, MicroUsd, Pid, Priority, Signal, Timestamp,
+    Tokens,
 };
 
 use super::Fixture;
@@ -36,10 +37,11 @@ pub async fn mail_comes_back_as_posted(fixture: &dyn Fixture) {
         child(ExitStatus::Failed(String::new())),
         child(ExitStatus::Killed(Signal::Kill)),
         child(ExitStatus::Faulted(format!("{}", LimitName::Steps))),
+        MailBody::Priority(Priority::default()),
         MailBody::Grant(Budget::default()),
         MailBody::Grant(all),
     ];
-    let numbers = (0..bodies.len() as u64).map(|n| if n == 12 { u64::MAX } else { n });
+    let numbers = (0..bodies.len() as u64).map(|n| if n == 13 { u64::MAX } else { n });
     let posted: Vec<_> = numbers
         .zip(bodies)
         .map(|(number, body)| Mail {

@@ -291,6 +291,7 @@ pub(crate) fn mail() -> Vec<Mail> {
         MailBody::Signal(Signal::Term),
         MailBody::ChildExit { pid: pid(1), status: ExitStatus::Ok(String::new()), refund: budget() },
         MailBody::Grant(budget()),
+        MailBody::Priority(Priority::LOWEST),
     ];
     let mail = bodies.into_iter().zip(1..).map(|(body, number)| Mail {
         id: MailId { sender: pid(10), number },

@@ -88,7 +88,7 @@ fn lacking(no: SyscallNo) -> Vec<Capabilities> {
             lacking.push(Capabilities { tools: vec![other], ..all() });
         }
         SyscallNo::Infer => lacking.push(Capabilities { models: vec!["another-model".to_owned()], ..all() }),
-        SyscallNo::Signal | SyscallNo::Send => {
+        SyscallNo::Signal | SyscallNo::SetPriority | SyscallNo::Send => {
             lacking.push(Capabilities { peers: vec!["tree".to_owned()], ..all() });
         }
         _ => {}

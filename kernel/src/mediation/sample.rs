@@ -24,6 +24,8 @@ pub(super) enum Effect {
     Exited,
     /// A signal reaches the peer.
     Signalled,
+    /// The peer is as urgent as the caller says.
+    Prioritised,
     /// A message reaches the peer.
     Sent(Pid),
     /// A message is taken from the inbox.
@@ -117,6 +119,14 @@ impl Sample {
                 let signal = |event: &Event| matches!(event, Event::Signalled { from, .. } if *from == pid);
                 journal.iter().filter(|entry| signal(&entry.event)).count()
             }
+            Effect::Prioritised => {
+                let journal = rig.journal(self.peer).await;
+                let ours = |event: &Event| {
+                    matches!(event, Event::MailTaken { mail } if mail.id.sender == pid
+                        && matches!(mail.body, MailBody::Priority(_)))
+                };
+                journal.iter().filter(|entry| ours(&entry.event)).count()
+            }
             Effect::Sent(to) => {
                 let mail = store.inbox(to).await.expect("the inbox is readable");
                 mail.iter().filter(|mail| mail.id.sender == pid).count()
@@ -166,6 +176,7 @@ impl Sample {
             (
                 SyscallNo::Exit
                 | SyscallNo::Signal
+                | SyscallNo::SetPriority
                 | SyscallNo::Sleep
                 | SyscallNo::PagePin
                 | SyscallNo::PageUnpin
@@ -232,7 +243,9 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
             acts(Call::Signal { pid: peer, signal: kernel_types::Signal::Cont }, Effect::Signalled)
         }
         SyscallNo::Sleep => plain(Call::Sleep { ms: Millis(1) }),
-        SyscallNo::SetPriority => plain(Call::SetPriority { pid: peer, priority: Priority::default() }),
+        SyscallNo::SetPriority => {
+            acts(Call::SetPriority { pid: peer, priority: Priority::default() }, Effect::Prioritised)
+        }
         SyscallNo::ProcessInfo => plain(Call::ProcessInfo { pid: None }),
         SyscallNo::List => plain(Call::List),
         SyscallNo::PageAlloc => {

@@ -7,6 +7,7 @@ mod bad_input;
 mod commands;
 mod disk;
 mod embeddings;
+mod grants;
 mod home;
 mod kill;
 mod loopback;

@@ -13,6 +13,7 @@ mod mediation;
 #[cfg(feature = "local")]
 mod prefix;
 mod scratch;
+mod shares;
 mod signals;
 mod syscalls;
 mod tree;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use kernel_types::{MicroUsd, Signal};
+use kernel_types::{MicroUsd, Priority, Signal};
 
 use crate::cpu::CpuChoice;
 use crate::failure::{Exit, Failure, one_line};
@@ -99,6 +99,16 @@ pub(crate) enum Command {
     /// Works beside a running kernel, which acts on it within a second. If no kernel runs the process, the signal waits
     /// until `resume`.
     Kill(KillArgs),
+    /// Raise the limits of a process by so much; one that is suspended by a limit goes on.
+    ///
+    /// Works beside a running kernel, which acts on it within a second. If no kernel runs the process, the grant waits
+    /// until `resume`.
+    Grant(GrantArgs),
+    /// Make a process more or less urgent.
+    ///
+    /// Ten levels are twice the share of a model's slots, for the process and all below it together. Works beside a running
+    /// kernel, for a call that waits already too.
+    Nice(NiceArgs),
     /// Write the pages of a process to standard output, one JSON object a line.
     ///
     /// What a process remembers, for people to read and for `agentos import` on another machine: each page with its text,
@@ -258,6 +268,46 @@ pub(crate) struct KillArgs {
     /// The same as -s KILL.
     #[arg(short = '9', conflicts_with = "signal")]
     pub(crate) nine: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+    #[command(flatten)]
+    pub(crate) more: MoreArgs,
+}
+
+/// At least one of them.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct MoreArgs {
+    /// So many more input and output tokens.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tokens: Option<u64>,
+    /// So many more US dollars, such as 0.25.
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    pub(crate) cost: Option<MicroUsd>,
+    /// So many more steps.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: Option<u64>,
+    /// So many more calls of models and tools.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) calls: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NiceArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+    /// From 0, the most urgent, to 100; processes start with 50.
+    #[arg(value_name = "PRIORITY", value_parser = priority)]
+    pub(crate) priority: Priority,
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    let level = text.parse().ok().and_then(Priority::new);
+    level.ok_or_else(|| "a priority is a number from 0 to 100".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -66,6 +66,8 @@ async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Mem(args) => mem::mem(global, args, ui).await,
         Command::Resume(args) => resume::resume(global, args, ui).await,
         Command::Kill(args) => kill::kill(global, args, ui).await,
+        Command::Grant(args) => kill::grant(global, args, ui).await,
+        Command::Nice(args) => kill::nice(global, args, ui).await,
         Command::Export(args) => transfer::export(global, args).await,
         Command::Import(args) => transfer::import(global, args, ui).await,
         Command::Audit { command: AuditCommand::Verify(args) } => audit::verify(global, args, ui).await,

@@ -30,16 +30,18 @@ pub(crate) async fn ps(global: &Global, args: &PsArgs, ui: &Ui) -> Result<Exit, 
         return Ok(Exit::Ok);
     }
     output::line(&format!(
-        "{:36}  {:28}  {:>5}  {:>9}  {:>11}  {:24}  TASK",
-        "PID", "STATE", "STEP", "TOKENS", "COST", "STARTED"
+        "{:36}  {:28}  {:>3}  {:>5}  {:>7}  {:>9}  {:>11}  {:24}  TASK",
+        "PID", "STATE", "PRI", "STEP", "WAITED", "TOKENS", "COST", "STARTED"
     ))?;
     for (info, row, task) in &processes {
         let line = match info {
             Some(info) => format!(
-                "{:36}  {:28}  {:>5}  {:>9}  {:>11}  {:24}  {}: {}",
+                "{:36}  {:28}  {:>3}  {:>5}  {:>7}  {:>9}  {:>11}  {:24}  {}: {}",
                 row.pid.to_string(),
                 info.state.to_string(),
+                info.priority.to_string(),
                 info.step,
+                format!("{:.1}s", info.waited.0 as f64 / 1000.0),
                 count(info.usage.tokens().0),
                 info.usage.cost.to_string(),
                 time(info.spawned_at),
@@ -58,6 +60,8 @@ fn object(info: Option<&ProcessInfo>, row: &AgentRow, task: &str) -> Value {
     if let Some(info) = info {
         object["name"] = json!(info.name);
         object["state"] = json!(info.state);
+        object["priority"] = json!(info.priority);
+        object["waited_ms"] = json!(info.waited);
         object["step"] = json!(info.step);
         object["usage"] = json!(info.usage);
         object["budget"] = json!(info.budget);

@@ -1,0 +1,105 @@
+//! `agentos grant` and `agentos nice`: limits and urgency, changed by a second process.
+
+use std::time::{Duration, Instant};
+
+use kernel::programs::{Script, ScriptStep};
+use kernel::{Kernel, Until};
+use kernel_storage::SqliteStore;
+use kernel_types::{Budget, Call, Millis, Pid, ProcessState, Spec, SuspendReason};
+use serde_json::Value;
+
+use crate::home::{ANSWER, Home};
+
+fn ps(home: &Home, pid: &str) -> Value {
+    let listed = home.run(&["ps", "--all", "--json"]).ok().json();
+    let found = listed["processes"].as_array().unwrap().iter().find(|process| process["pid"] == pid);
+    found.cloned().unwrap_or_else(|| panic!("{pid} in {listed}"))
+}
+
+#[test]
+fn a_grant_raises_a_limit_and_resume_takes_it() {
+    let home = Home::new();
+    let pid = home.ask(ANSWER, &["--max-steps", "1"]).fails(3, &["limit of steps"]).pid();
+    assert!(home.run(&["grant", &pid, "--steps", "50"]).ok().stdout.contains("a grant posted"));
+    assert!(home.run(&["resume", &pid]).ok().stdout.starts_with("Twelve months."));
+    assert_eq!(ps(&home, &pid)["budget"]["steps"], 51);
+    home.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn bad_grants_and_priorities_are_refused() {
+    let home = Home::new();
+    let pid = home.ask(ANSWER, &["--max-steps", "1"]).fails(3, &[]).pid();
+    home.run(&["grant", &pid]).fails(2, &["--tokens"]);
+    home.run(&["grant", &pid, "--steps", "0"]).fails(2, &["--steps"]);
+    home.run(&["grant", &pid, "--tokens", "5"]).fails(65, &["no limit of tokens"]);
+    for level in ["101", "-1", "high", ""] {
+        home.run(&["nice", &pid, "--", level]).fails(2, &["from 0 to 100"]);
+    }
+    for command in [&["nice", "zzz", "50"][..], &["grant", "zzz", "--steps", "1"]] {
+        home.run(command).fails(65, &["no process \"zzz\""]);
+    }
+    home.run(&["resume", &pid, "--max-steps", "50"]).ok();
+    home.run(&["nice", &pid, "50"]).fails(65, &["has ended"]);
+    home.run(&["grant", &pid, "--steps", "1"]).fails(65, &["has ended"]);
+}
+
+#[test]
+fn a_priority_reaches_a_running_kernel_and_is_shown() {
+    let home = Home::new();
+    let cpu = home.scripted("[[reply]]\nhang = true\n");
+    let mut running = home.start(&["run", "--cpu", &cpu, "wait"]);
+    running.until("thinking: ").unwrap();
+    let pid = running.pid.clone();
+    assert_eq!(ps(&home, &pid)["priority"], 50);
+    assert!(home.run(&["nice", &pid, "30"]).ok().stdout.contains("priority 30 posted"));
+    let patience = Instant::now() + Duration::from_secs(30);
+    while ps(&home, &pid)["priority"] != 30 {
+        assert!(Instant::now() < patience, "nobody took it");
+    }
+    running.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_from_a_second_process_resumes_a_suspended_agent() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.data()).unwrap();
+    let store = SqliteStore::open(home.data().join("agentos.db")).await.unwrap();
+    let kernel = Kernel::builder().store(store).build().await.unwrap();
+    let spec = |steps: Vec<Vec<Call>>| {
+        let step = steps.into_iter().map(|calls| ScriptStep { repeat: 1, calls }).collect();
+        Script { step, ..Script::default() }.spec("test").unwrap()
+    };
+    // It keeps the run going.
+    let sleeper = kernel.spawn(spec(vec![vec![Call::Sleep { ms: Millis(60_000) }]])).await.unwrap();
+    let budget = Budget { steps: Some(2), ..Budget::default() };
+    let limited = spec(vec![vec![Call::Now]; 5]);
+    let limited = kernel.spawn(Spec { budget, ..limited }).await.unwrap();
+    let outside = async {
+        let suspended =
+            |state: &ProcessState| matches!(state, ProcessState::Suspended(SuspendReason::Limit(_)));
+        until(&kernel, limited, suspended).await;
+        let pid = limited.to_string();
+        let granted = tokio::task::spawn_blocking(move || {
+            let ended = home.run(&["grant", &pid, "--steps", "10"]).ok();
+            (home, ended)
+        });
+        let _home = granted.await.unwrap();
+        until(&kernel, limited, |state| matches!(state, ProcessState::Exited(_))).await;
+        kernel.signal(sleeper, kernel_types::Signal::Kill).await.unwrap();
+    };
+    let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), outside);
+    run.unwrap();
+}
+
+async fn until(kernel: &Kernel, pid: Pid, is: impl Fn(&ProcessState) -> bool) {
+    let patience = Instant::now() + Duration::from_secs(30);
+    loop {
+        let state = kernel.process(pid).await.unwrap().state;
+        if is(&state) {
+            return;
+        }
+        assert!(Instant::now() < patience, "{pid} is {state}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
