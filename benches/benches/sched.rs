@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
-use kernel_sched::{Charge, Demand, Entry, Fifo, Micros, PriorityRoundRobin, Scheduler, Slot};
+use kernel_sched::{Charge, Demand, Entry, Fair, Fifo, Micros, PriorityRoundRobin, Scheduler, Slot};
 use kernel_types::{Pid, Priority};
 
 const READY: [u64; 3] = [100, 10_000, 1_000_000];
@@ -25,8 +25,11 @@ type Make = fn() -> Box<dyn Scheduler>;
 
 /// One decision with all that goes with it: grant the slot, settle the call, ask again.
 fn decision(c: &mut Criterion) {
-    let policies: [(&str, Make); 2] =
-        [("fifo", || Box::new(Fifo::new())), ("priority_rr", || Box::new(PriorityRoundRobin::new()))];
+    let policies: [(&str, Make); 3] = [
+        ("fair", || Box::new(Fair::new())),
+        ("fifo", || Box::new(Fifo::new())),
+        ("priority_rr", || Box::new(PriorityRoundRobin::new())),
+    ];
     for (name, make) in policies {
         let mut group = c.benchmark_group(format!("sched/{name}"));
         for ready in READY {
