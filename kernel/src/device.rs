@@ -123,12 +123,12 @@ impl Core {
             let before = process.answered.as_ref();
             ready.expected = expected_cache(before, &ready.sent, ready.stable, &served.info.cache);
         }
-        running.slot = Some(slot);
-        running.waited_ms = waited.0 / 1000;
-        process.image.waited_ms += running.waited_ms;
         let streamed = Arc::clone(&running.streamed);
         let Some(pending) = process.image.open[seq.0 as usize].pending.as_ref() else { return false };
         let Call::Infer(args) = &pending.call else { return false };
+        running.slot = Some(slot);
+        running.waited_ms = waited.0 / 1000;
+        process.image.waited_ms += running.waited_ms;
         let key = CallKey { pid: process.pid, step: process.image.step, seq };
         let request = InferRequest {
             key,

@@ -19,6 +19,8 @@ pub(crate) struct Image {
     pub(crate) priority: Priority,
     /// The process whose subtree it was spawned into: one share of the slots.
     pub(crate) family: Pid,
+    /// How urgent that share is: as its root was when this one was spawned, or later.
+    pub(crate) share: Priority,
     pub(crate) budget: Budget,
     pub(crate) usage: Usage,
     pub(crate) spawned_at: Timestamp,

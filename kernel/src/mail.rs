@@ -1,5 +1,6 @@
 //! Mail: messages between processes, signals, grants, the end of children. All of it lies in the store until consumed.
 
+use kernel_security::Relation;
 use kernel_types::{
     Answer, Budget, CallResult, ErrorKind, Event, ExitStatus, Mail, MailBody, MailId, Pid, Priority,
     ReceiveArgs, Retry, SendArgs, Signal, SuspendReason, SysError, SyscallNo, WaitArgs,
@@ -49,7 +50,8 @@ impl Core {
         Ok(Answer::Done)
     }
 
-    /// `set_priority`: goes out with this step's commit. Nobody makes itself or another more urgent than it is.
+    /// `set_priority`: goes out with this step's commit. A process makes those below it as urgent as itself at most, and itself
+    /// and others only less urgent than they are.
     pub(crate) fn send_priority(
         &mut self,
         process: &mut Process,
@@ -62,8 +64,11 @@ impl Core {
             return Err(SysError::new(ErrorKind::NotFound, format!("no process {pid}")));
         }
         let own = process.image.priority;
-        if priority.value() < own.value() {
-            let message = format!("set_priority: {priority} is more urgent than the caller, which has {own}");
+        let below = matches!(self.relation(process, pid), Relation::Child | Relation::Descendant);
+        let now = self.processes.get(&pid).map_or(own, |target| target.image.priority);
+        let most = if below { own } else { own.max(now) };
+        if priority < most {
+            let message = format!("set_priority: {priority} is more urgent than the caller may set, {most}");
             return Err(SysError::new(ErrorKind::Denied, message));
         }
         self.mail_to(process, pid, MailBody::Priority(priority));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kernel_sched::{Charge, Demand, Entry, Scheduler, Slot};
-use kernel_types::{Pid, Priority, Seq, Timestamp};
+use kernel_types::{Pid, Seq, Timestamp};
 
 use crate::core::Core;
 use crate::process::Process;
@@ -51,7 +51,8 @@ impl Slots {
         self.free.extend(self.pinging.remove(&pid));
     }
 
-    fn answered(&mut self, pid: Pid, until: Timestamp) {
+    /// A process was answered, by a call or a ping.
+    pub(crate) fn answered(&mut self, pid: Pid, until: Timestamp) {
         self.warm.retain(|(other, _)| *other != pid);
         if self.warm.len() >= CONTEXTS * self.of as usize {
             self.warm.pop_front();
@@ -71,14 +72,19 @@ impl Core {
     pub(crate) fn want_slot(&mut self, process: &Process, seq: Seq) -> Option<usize> {
         let ready = process.prompts.get(&seq)?;
         let cpu = self.parts.models.get(&ready.view.model)?.cpu;
-        let (now, entry) = (self.micros(), self.entry(process));
+        let (now, wants) = (self.micros(), entry(process));
+        // The root too: its family lasts as long as it does.
+        let root = self.processes.get(&process.image.family).filter(|root| root.image.exited.is_none());
+        let root = root.map(|root| entry(root));
         let demand =
             Demand { input: ready.view.tokens, cached: ready.view.expected_cached, output: ready.max_output };
         let scheduler = &mut self.slots[cpu].scheduler;
-        if scheduler.standing(process.pid).is_none()
-            && let Err(error) = scheduler.admit(entry, now)
-        {
-            tracing::error!(%error, "scheduler refused a process");
+        for entry in root.into_iter().chain([wants]) {
+            if scheduler.standing(entry.pid).is_none()
+                && let Err(error) = scheduler.admit(entry, now)
+            {
+                tracing::error!(%error, "scheduler refused a process");
+            }
         }
         if let Err(error) = scheduler.request(process.pid, demand, now) {
             tracing::error!(%error, "scheduler refused a request");
@@ -147,14 +153,18 @@ impl Core {
     }
 
     /// Tells the schedulers that know a process how urgent it is now, and its family if it is the root of one.
-    pub(crate) fn reprioritise(&mut self, process: &Process) {
+    pub(crate) fn reprioritise(&mut self, process: &mut Process) {
         let now = self.micros();
-        let mut entries = vec![self.entry(process)];
+        let mut entries = Vec::new();
         if process.image.family == process.pid {
             let share = process.image.priority;
-            let others = self.processes.values().filter(|other| other.image.family == process.pid);
-            entries.extend(others.map(|other| Entry { share, ..self.entry(other) }));
+            process.image.share = share;
+            for other in self.processes.values_mut().filter(|other| other.image.family == process.pid) {
+                other.image.share = share;
+                entries.push(entry(other));
+            }
         }
+        entries.push(entry(process));
         for slots in &mut self.slots {
             for entry in &entries {
                 if slots.scheduler.standing(entry.pid).is_some()
@@ -164,17 +174,6 @@ impl Core {
                 }
             }
         }
-    }
-
-    /// A process as a scheduler is told of it. Of a family whose root has ended nothing is known but its name.
-    fn entry(&self, process: &Process) -> Entry {
-        let own = Entry::new(process.pid).urgent(process.image.priority);
-        let family = process.image.family;
-        if family == process.pid {
-            return own;
-        }
-        let root = self.processes.get(&family).filter(|root| root.image.exited.is_none());
-        own.below(family, root.map_or_else(Priority::default, |root| root.image.priority))
     }
 
     /// The schedulers need not know of a process any more.
@@ -189,4 +188,11 @@ impl Core {
             }
         }
     }
+}
+
+/// A process as a scheduler is told of it.
+fn entry(process: &Process) -> Entry {
+    let image = &process.image;
+    let own = Entry::new(process.pid).urgent(image.priority);
+    if image.family == process.pid { own } else { own.below(image.family, image.share) }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kernel_types::{
-    Budget, Call, Capabilities, ErrorKind, Event, ExitStatus, MailBody, MicroUsd, Pid, Retry, Spec, SysError,
-    Tokens, Usage,
+    Budget, Call, Capabilities, ErrorKind, Event, ExitStatus, MailBody, MicroUsd, Pid, Priority, Retry, Spec,
+    SysError, Tokens, Usage,
 };
 
 use crate::core::{Core, Spent};
@@ -14,12 +14,12 @@ use crate::process::Process;
 use crate::program::{Program, ProgramError, ProgramFactory, Saved};
 
 impl Core {
-    /// Makes a process in the table; its first commit makes it durable. `above` is its parent and the parent's family: what was
-    /// an ancestor's share stays one, also when the ancestor has ended.
+    /// Makes a process in the table; its first commit makes it durable. `above` is its parent and the share it belongs to: what
+    /// was an ancestor's share stays one, also when the ancestor has ended.
     pub(crate) fn create(
         &mut self,
         pid: Pid,
-        above: Option<(Pid, Pid)>,
+        above: Option<(Pid, (Pid, Priority))>,
         spec: Spec,
         capabilities: Capabilities,
     ) -> Result<(), ProgramError> {
@@ -29,12 +29,13 @@ impl Core {
             .get(&spec.program)
             .ok_or_else(|| ProgramError::Unknown(spec.program.clone()))?;
         let program = start(&**factory, &spec)?;
-        let (parent, family) = above.unwrap_or((Pid::INIT, pid));
+        let (parent, (family, share)) = above.unwrap_or((Pid::INIT, (pid, spec.priority)));
         let image = Image {
             name: spec.name.clone(),
             program: spec.program.clone(),
             priority: spec.priority,
             family,
+            share,
             budget: spec.budget,
             usage: Usage::default(),
             spawned_at: self.now(),
@@ -68,6 +69,8 @@ impl Core {
         let factory =
             factory.ok_or_else(|| invalid(ProgramError::Unknown(spec.program.clone()).to_string()))?;
         start(&**factory, spec).map_err(|error| invalid(error.to_string()))?;
+        // Nobody is more urgent than who started it.
+        spec.priority = spec.priority.max(parent.image.priority);
         let capabilities = spec.capabilities.get_or_insert_with(|| (*parent.capabilities).clone());
         kernel_security::within(&parent.capabilities, capabilities).map_err(|excess| {
             SysError::new(
@@ -92,7 +95,8 @@ impl Core {
         }
         let capabilities = spec.capabilities.clone().unwrap_or_default();
         let budget = spec.budget;
-        match self.create(child, Some((parent.pid, parent.image.family)), spec, capabilities) {
+        let share = (parent.image.family, parent.image.share);
+        match self.create(child, Some((parent.pid, share)), spec, capabilities) {
             Ok(()) => {
                 parent.children.insert(child);
             }

@@ -327,6 +327,13 @@ impl Core {
         if usage.cached.0 < expected.0 / 2 && !usage.estimated {
             process.give_up();
         }
+        if let Some((cpu, ttl)) = process.kept.as_ref().and_then(|kept| {
+            let model = self.model_of(&kept.view)?;
+            Some((kept.cpu, model.cache.kept(kept.view.retention).ttl_s))
+        }) {
+            let until = Timestamp(at.0.saturating_add(ttl.saturating_mul(1000)));
+            self.slots[cpu].answered(process.pid, until);
+        }
         let change = Change::Warmed { at };
         let applied = self.with_pager(process, |pager, swap, log| {
             pager.apply(&change, swap)?;

@@ -34,6 +34,11 @@ impl Family {
         self.waiting.remove(&(level, order, pid));
     }
 
+    /// How urgent the next of the family is.
+    pub(super) fn level(&self) -> Option<u8> {
+        self.waiting.first().map(|(level, _, _)| *level)
+    }
+
     /// The next of the family.
     pub(super) fn first(&self) -> Option<Pid> {
         self.waiting.first().map(|(_, _, pid)| *pid)

@@ -11,7 +11,7 @@
 //! **Patience.** Who has waited longer than that may spend slack too, before the warm: where more is asked for than the slots
 //! give, the longest wait would otherwise be that of those who are a little ahead of their due.
 //!
-//! **Bounds**, in cost, reservations counted: nobody is ahead of its due by more than `C + L`; two who both wait all the
+//! **Bounds**, in cost, reservations counted, where more families want slots than there are: nobody is ahead of its due by more than `C + L`; two who both wait all the
 //! time differ by at most `(2C + L) / w`, `w` the smaller weight; nobody starves.
 //!
 //! Every operation takes O(log n) of the waiting.
@@ -141,7 +141,10 @@ impl Fair {
     #[must_use]
     pub fn with_slack(self, tokens: u64) -> Self {
         let slack = Cost(tokens.saturating_mul(10));
-        Self { slack, top: Queue::new(1, slack), ..self }
+        let mut fair = Self { slack, ..self };
+        fair.top.set_slack(slack);
+        fair.tenants.values_mut().for_each(|tenant| tenant.queue.set_slack(slack));
+        fair
     }
 
     /// The same with another time slice.
@@ -234,11 +237,23 @@ impl Fair {
     }
 
     /// The process with a warm context on the slot that may go before who is next.
-    fn warm(&self, slot: &Slot<'_>) -> Option<Pid> {
+    fn warm(&self, slot: &Slot<'_>, now: Micros) -> Option<Pid> {
         let turn = self.turns.get(&slot.number);
         let over = |pid: &Pid| turn.is_some_and(|turn| turn.pid == *pid && turn.used >= self.slice);
-        let places = slot.warm.iter().filter(|pid| !over(pid)).filter_map(|pid| self.ahead(*pid));
+        // Those of one family that are warm do not go on and on before the one of theirs that is not.
+        let late = |pid: &Pid| self.first_of(*pid).is_some_and(|(_, since)| now.since(since) > self.slice);
+        let may = slot.warm.iter().filter(|pid| !over(pid) && !late(pid));
+        let places = may.filter_map(|pid| self.ahead(*pid));
         places.min().map(|(_, _, pid)| pid)
+    }
+
+    /// Who is next in the family of a process, if that is another, and since when it waits.
+    fn first_of(&self, pid: Pid) -> Option<(Pid, Micros)> {
+        let first = self.families.get(&self.processes.get(&pid)?.family)?.first()?;
+        match self.processes.get(&first).filter(|_| first != pid)?.state {
+            State::Waiting { since, .. } => Some((first, since)),
+            _ => None,
+        }
     }
 
     /// Who has waited longest, if for too long, and may go before who is next.
@@ -257,7 +272,8 @@ impl Fair {
         let State::Waiting { order, .. } = process.state else { return None };
         let family = self.families.get(&process.family)?;
         let tenant = self.tenants.get(&family.tenant)?;
-        let may = self.top.may_go(tenant.index) && tenant.queue.may_go(family.index);
+        let urgent = family.level().is_none_or(|level| process.level <= level);
+        let may = urgent && self.top.may_go(tenant.index) && tenant.queue.may_go(family.index);
         let (deadline, _) = tenant.queue.deadline(family.index)?;
         may.then_some((deadline, order, pid))
     }
@@ -372,7 +388,7 @@ impl Scheduler for Fair {
         let now = self.clock.advance(now);
         self.set_slots(slot.of.max(1));
         let pid = self.cold()?;
-        let pid = self.overdue(now).or_else(|| self.warm(slot)).unwrap_or(pid);
+        let pid = self.overdue(now).or_else(|| self.warm(slot, now)).unwrap_or(pid);
         let process = self.processes.get_mut(&pid)?;
         let State::Waiting { since, demand, order } = process.state else { return None };
         let family = self.families.get_mut(&process.family)?;

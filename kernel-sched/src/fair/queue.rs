@@ -34,8 +34,9 @@ struct Member {
     /// Virtual time, reservations included; while it sleeps, less the virtual time at which it fell asleep.
     time: i128,
     weight: u32,
-    /// Slots it holds.
+    /// Slots it holds, and the virtual time reserved for them.
     holds: u32,
+    outstanding: i128,
     /// It waits for a slot; the virtual deadline and the order of its request.
     waits: Option<(i128, u64)>,
     eligible: bool,
@@ -91,12 +92,17 @@ impl Queue {
         self.classes.set_slots(slots);
     }
 
+    pub(super) const fn set_slack(&mut self, slack: Cost) {
+        self.slack = slack;
+    }
+
     /// A new member without lag.
     pub(super) fn add(&mut self, weight: Weight) -> Index {
         let member = Member {
             time: 0,
             weight: weight.units(),
             holds: 0,
+            outstanding: 0,
             waits: None,
             eligible: false,
             active: false,
@@ -131,21 +137,27 @@ impl Queue {
         self.members[index as usize].as_mut().expect("callers keep indices of members only")
     }
 
-    /// Gives a member another weight. What it was served before stays what it was; its lag is kept.
+    /// Gives a member another weight. What it is due and has not had, or has had before its time, stays as many tokens; what is
+    /// reserved for calls under way is settled as it was reserved.
     pub(super) fn reweigh(&mut self, index: Index, weight: Weight) {
-        let (old, active, time) = {
-            let member = self.member(index);
-            (member.weight, member.active, member.time)
-        };
-        if old == weight.units() {
+        let (old, new, now) = (self.member(index).weight, weight.units(), self.now);
+        if old == new {
             return;
         }
         let asked = self.take_request(index);
+        let member = self.member_mut(index);
+        let (before, active) = (member.time, member.active);
+        let start = if active { now + member.outstanding } else { 0 };
+        member.time = start + (before - start) * i128::from(old) / i128::from(new.max(1));
+        member.weight = new;
+        let after = member.time;
         if active {
-            self.classes.remove(old, time);
-            self.classes.add(weight.units(), time);
+            self.classes.remove(old, before);
+            self.classes.add(new, after);
         }
-        self.member_mut(index).weight = weight.units();
+        if self.holding.remove(&(before, index)) {
+            self.holding.insert((after, index));
+        }
         if let Some((cost, order)) = asked {
             self.put_request(index, cost, order);
         }
@@ -317,7 +329,10 @@ impl Queue {
         let member = self.member_mut(index);
         member.holds += 1;
         let time = member.time;
+        member.outstanding += reserved;
         self.holding.insert((time, index));
+        // Now: whoever is served and leaves before the next grant took it from the others all the same.
+        self.advance();
         Reserved(reserved)
     }
 
@@ -328,11 +343,13 @@ impl Queue {
         let charged = cost.map_or(0, |cost| stretch(cost.0, effective));
         let member = self.member_mut(index);
         member.holds -= 1;
+        member.outstanding -= reserved.0;
         let (holds, time) = (member.holds, member.time);
         if holds == 0 {
             self.holding.remove(&(time, index));
         }
         self.shift(index, charged - reserved.0);
+        self.advance();
         self.rest(index);
     }
 

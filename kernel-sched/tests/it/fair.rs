@@ -209,3 +209,87 @@ fn who_waits_too_long_spends_slack_to_go_first() {
         assert_eq!(grant.pid, pid(first), "patience {patience} us, slack {slack}");
     }
 }
+
+/// Processes that come, make one call and go do not hold up one that stays.
+#[test]
+fn who_stays_is_not_starved_by_those_who_come_and_go() {
+    for slots in [1_u32, 2] {
+        let mut fair = Fair::new();
+        let demand = Demand { input: Tokens(1_000), ..Demand::default() };
+        let mut now = 0;
+        let mut next = 1;
+        let mut come = |fair: &mut Fair, now: u64| {
+            let newcomer = pid(next);
+            next += 1;
+            fair.admit(Entry::new(newcomer), Micros(now)).unwrap();
+            fair.request(newcomer, demand, Micros(now)).unwrap();
+        };
+        fair.admit(Entry::new(pid(0)), Micros(0)).unwrap();
+        fair.request(pid(0), demand, Micros(0)).unwrap();
+        (0..3 * slots).for_each(|_| come(&mut fair, 0));
+        let mut holding = std::collections::VecDeque::new();
+        let mut of_old = 0;
+        for _ in 0..3_000 {
+            if holding.len() == slots as usize {
+                let (done, slot): (Pid, u32) = holding.pop_front().unwrap();
+                now += 1_000;
+                fair.settle(done, Charge { uncached: Tokens(1_000), ..Charge::default() }, Micros(now))
+                    .unwrap();
+                if done == pid(0) {
+                    fair.request(done, demand, Micros(now)).unwrap();
+                } else {
+                    fair.withdraw(done, true, Micros(now)).unwrap();
+                    come(&mut fair, now);
+                }
+                let grant = fair.next(&Slot { number: slot, of: slots, warm: &[] }, Micros(now)).unwrap();
+                of_old += u32::from(grant.pid == pid(0));
+                holding.push_back((grant.pid, slot));
+            } else {
+                let slot = u32::try_from(holding.len()).unwrap();
+                let grant = fair.next(&Slot { number: slot, of: slots, warm: &[] }, Micros(now)).unwrap();
+                of_old += u32::from(grant.pid == pid(0));
+                holding.push_back((grant.pid, slot));
+            }
+        }
+        // Beside three times as many as there are slots, all the time.
+        let due = 3_000 / (3 * slots + 1);
+        println!("{slots} slots: {of_old} of {due} due");
+        // Each of them comes without debts; one that stays pays its own first.
+        assert!(of_old * 2 >= due, "{slots} slots: {of_old} calls of {due} due");
+    }
+}
+
+#[test]
+fn a_change_of_weight_in_the_middle_keeps_what_is_owed() {
+    for (from, to, least, most) in [(100, 0, 0, 12), (0, 100, 0, 4_000), (50, 40, 0, 12)] {
+        let mut crowd = Crowd::new(7, 1, 0, &[50, 50, 50, 50, 50, from], 1);
+        (0..200).for_each(|_| crowd.decide());
+        let level = Priority::new(to).unwrap();
+        crowd.fair.admit(Entry::new(pid(5)).urgent(level), Micros(crowd.now)).unwrap();
+        let before = crowd.calls[5];
+        let mut decisions = 0;
+        while crowd.calls[5] < before + 2 && decisions < 10_000 {
+            crowd.decide();
+            decisions += 1;
+        }
+        assert!((least..=most).contains(&decisions), "{from} to {to}: {decisions} decisions for two calls");
+    }
+}
+
+#[test]
+fn the_urgent_of_a_family_goes_before_its_warm() {
+    let mut fair = Fair::new();
+    let root = pid(9);
+    let entry = |number, level| {
+        let own = Entry::new(pid(number)).urgent(Priority::new(level).unwrap());
+        own.below(root, Priority::default())
+    };
+    for (number, level) in [(0, 50), (1, 10), (2, 50)] {
+        fair.admit(entry(number, level), Micros(0)).unwrap();
+        fair.request(pid(number), Demand::default(), Micros(0)).unwrap();
+    }
+    let warm = [pid(0), pid(2)];
+    let offered = Slot { number: 0, of: 1, warm: &warm };
+    let order: Vec<Pid> = (0..3).map(|_| fair.next(&offered, Micros(0)).unwrap().pid).collect();
+    assert_eq!(order, [pid(1), pid(0), pid(2)]);
+}

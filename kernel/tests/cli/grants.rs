@@ -23,6 +23,8 @@ fn a_grant_raises_a_limit_and_resume_takes_it() {
     assert!(home.run(&["grant", &pid, "--steps", "50"]).ok().stdout.contains("a grant posted"));
     assert!(home.run(&["resume", &pid]).ok().stdout.starts_with("Twelve months."));
     assert_eq!(ps(&home, &pid)["budget"]["steps"], 51);
+    let logs = home.run(&["logs", &pid]).ok().stdout;
+    assert!(logs.contains("grant: 50 steps"), "{logs}");
     home.run(&["audit", "verify"]).ok();
 }
 
@@ -33,8 +35,9 @@ fn bad_grants_and_priorities_are_refused() {
     home.run(&["grant", &pid]).fails(2, &["--tokens"]);
     home.run(&["grant", &pid, "--steps", "0"]).fails(2, &["--steps"]);
     home.run(&["grant", &pid, "--tokens", "5"]).fails(65, &["no limit of tokens"]);
+    home.run(&["grant", &pid, "--cost", "0"]).fails(2, &["--cost"]);
     for level in ["101", "-1", "high", ""] {
-        home.run(&["nice", &pid, "--", level]).fails(2, &["from 0 to 100"]);
+        home.run(&["nice", &pid, level]).fails(2, &["from 0 to 100"]);
     }
     for command in [&["nice", "zzz", "50"][..], &["grant", "zzz", "--steps", "1"]] {
         home.run(command).fails(65, &["no process \"zzz\""]);

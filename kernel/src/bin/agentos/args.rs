@@ -286,7 +286,7 @@ pub(crate) struct MoreArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) tokens: Option<u64>,
     /// So many more US dollars, such as 0.25.
-    #[arg(long, value_name = "USD", value_parser = dollars)]
+    #[arg(long, value_name = "USD", value_parser = some_dollars)]
     pub(crate) cost: Option<MicroUsd>,
     /// So many more steps.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -301,7 +301,7 @@ pub(crate) struct NiceArgs {
     /// The process, or the beginning of its pid.
     pub(crate) pid: String,
     /// From 0, the most urgent, to 100; processes start with 50.
-    #[arg(value_name = "PRIORITY", value_parser = priority)]
+    #[arg(value_name = "PRIORITY", value_parser = priority, allow_negative_numbers = true)]
     pub(crate) priority: Priority,
 }
 
@@ -361,6 +361,11 @@ fn dollars(text: &str) -> Result<MicroUsd, String> {
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
     let micros: u64 = format!("{decimals:0<6}").parse().map_err(|_| invalid())?;
     whole.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros)).map(MicroUsd).ok_or_else(invalid)
+}
+
+fn some_dollars(text: &str) -> Result<MicroUsd, String> {
+    dollars(text)
+        .and_then(|cost| (cost.0 > 0).then_some(cost).ok_or_else(|| "nothing would be raised".to_owned()))
 }
 
 /// Reads the command line. What is wrong with it is said in one line; help goes to standard output.

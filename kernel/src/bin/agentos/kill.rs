@@ -44,7 +44,10 @@ async fn post(
             .hint(format!("see what it did: agentos logs {pid}")));
     }
     if let MailBody::Grant(more) = &body {
-        let limits = process_info(&row).map(|info| info.budget).unwrap_or_default();
+        let limits = process_info(&row).map(|info| info.budget).map_err(|error| {
+            Failure::new(Exit::BadInput, format!("process {pid} does not load: {error}"))
+                .hint(format!("run `agentos audit verify {pid}`"))
+        })?;
         if let Some(name) = unlimited(&limits, more) {
             return Err(Failure::new(
                 Exit::BadInput,
@@ -60,7 +63,7 @@ async fn post(
         output::line(&object.to_string())?;
     } else {
         output::line(&format!(
-            "{said} posted to {pid}; it is acted on as soon as a kernel runs the process"
+            "{said} posted to {pid}; a kernel that runs the process acts on it within a second, else it waits for `resume`"
         ))?;
     }
     Ok(Exit::Ok)

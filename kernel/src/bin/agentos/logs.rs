@@ -6,8 +6,8 @@ use std::time::Duration;
 use kernel_context::Change;
 use kernel_storage::{Journal, SqliteStore};
 use kernel_types::{
-    Answer, Call, CallResult, Decision, Event, EventKind, ExitStatus, MicroUsd, Millis, PageNo, Pid, Record,
-    Reservation, Retention, Seq, StepNo, SuspendReason, SyscallNo, Tokens,
+    Answer, Call, CallResult, Decision, Event, EventKind, ExitStatus, MailBody, MicroUsd, Millis, PageNo,
+    Pid, Record, Reservation, Retention, Seq, StepNo, SuspendReason, SyscallNo, Tokens,
 };
 use serde_json::json;
 
@@ -150,7 +150,7 @@ impl Log {
             Event::CacheMissed { expected, reported, segment, page } => {
                 word("warning", missed(*expected, *reported, *segment, *page))
             }
-            Event::MailTaken { mail } => word("mail", clipped(&format!("{:?}", mail.body), SHOWN)),
+            Event::MailTaken { mail } => word("mail", clipped(&posted(&mail.body), SHOWN)),
             _ => word("event", clipped(&format!("{event:?}"), SHOWN)),
         }
     }
@@ -283,6 +283,23 @@ fn ended(status: &ExitStatus) -> String {
         ExitStatus::Failed(why) => format!("failed: {}", clipped(why, 2 * SHOWN)),
         ExitStatus::Killed(signal) => format!("killed by {signal}"),
         ExitStatus::Faulted(how) => format!("faulted: {}", clipped(how, 2 * SHOWN)),
+    }
+}
+
+/// What a piece of mail says, in words.
+fn posted(body: &MailBody) -> String {
+    match body {
+        MailBody::Priority(priority) => format!("priority {priority}"),
+        MailBody::Grant(more) => {
+            let amounts = [
+                more.tokens.map(|tokens| format!("{tokens} tokens")),
+                more.cost.map(|cost| cost.to_string()),
+                more.steps.map(|steps| format!("{steps} steps")),
+                more.calls.map(|calls| format!("{calls} calls")),
+            ];
+            format!("grant: {}", amounts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        }
+        other => format!("{other:?}"),
     }
 }
 
