@@ -51,6 +51,8 @@ pub(super) struct Tenant {
     /// Its place in the queue of tenants.
     pub(super) index: Index,
     pub(super) families: u32,
+    /// How many processes its families have.
+    pub(super) processes: u32,
     pub(super) queue: Queue,
     /// The root of each family by its place in the queue.
     roots: Vec<Option<Pid>>,
@@ -58,7 +60,7 @@ pub(super) struct Tenant {
 
 impl Tenant {
     pub(super) fn new(index: Index, slots: u32, slack: Cost) -> Self {
-        Self { index, families: 0, queue: Queue::new(slots, slack), roots: Vec::new() }
+        Self { index, families: 0, processes: 0, queue: Queue::new(slots, slack), roots: Vec::new() }
     }
 
     pub(super) fn add(&mut self, root: Pid, weight: Weight) -> Index {

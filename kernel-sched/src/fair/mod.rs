@@ -193,6 +193,15 @@ impl Fair {
         })
     }
 
+    /// A family has a process more or less: so many slots can it use, and its tenant.
+    fn recount(&mut self, root: Pid, by: i32) {
+        let Some(family) = self.families.get(&root) else { return };
+        let Some(tenant) = self.tenants.get_mut(&family.tenant) else { return };
+        tenant.processes = tenant.processes.saturating_add_signed(by);
+        tenant.queue.set_usable(family.index, family.processes.min(self.slots));
+        self.top.set_usable(tenant.index, tenant.processes.min(self.slots));
+    }
+
     fn reweigh(&mut self, family: Pid, share: Priority) {
         let Some(family) = self.families.get(&family) else { return };
         if let Some(tenant) = self.tenants.get_mut(&family.tenant) {
@@ -290,6 +299,14 @@ impl Fair {
             self.slots = slots;
             self.top.set_slots(slots);
             self.tenants.values_mut().for_each(|tenant| tenant.queue.set_slots(slots));
+            for family in self.families.values() {
+                if let Some(tenant) = self.tenants.get_mut(&family.tenant) {
+                    tenant.queue.set_usable(family.index, family.processes.min(slots));
+                }
+            }
+            for tenant in self.tenants.values() {
+                self.top.set_usable(tenant.index, tenant.processes.min(slots));
+            }
         }
     }
 
@@ -319,11 +336,13 @@ impl Fair {
         let Some(process) = self.processes.remove(&pid) else { return };
         let Some(family) = self.families.get_mut(&process.family) else { return };
         family.processes -= 1;
-        if family.processes > 0 {
+        let left = family.processes;
+        self.recount(process.family, -1);
+        if left > 0 {
             return;
         }
+        let Some(family) = self.families.remove(&process.family) else { return };
         let (tenant, index) = (family.tenant, family.index);
-        self.families.remove(&process.family);
         let Some(known) = self.tenants.get_mut(&tenant) else { return };
         known.remove(index);
         if known.families == 0 {
@@ -346,6 +365,7 @@ impl Scheduler for Fair {
         let level = entry.priority.value();
         let Some(known) = self.processes.get(&entry.pid).copied() else {
             self.family_of(&entry).processes += 1;
+            self.recount(entry.family, 1);
             self.processes.insert(entry.pid, Process { family: entry.family, level, state: State::Idle });
             self.reweigh(entry.family, entry.share);
             return Ok(());

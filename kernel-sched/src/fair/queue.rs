@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use crate::cost::Cost;
 use crate::weight::Weight;
 
-use super::classes::Classes;
+use super::classes::{Classes, Share};
 
 /// Virtual time is counted in 2^-20 of a tenth of a token at the middle weight: rounding stays below a token in 10^9 calls.
 const SCALE: i128 = 1 << 30;
@@ -33,7 +33,7 @@ pub(super) type Index = u32;
 struct Member {
     /// Virtual time, reservations included; while it sleeps, less the virtual time at which it fell asleep.
     time: i128,
-    weight: u32,
+    share: Share,
     /// Slots it holds, and the virtual time reserved for them.
     holds: u32,
     outstanding: i128,
@@ -100,7 +100,7 @@ impl Queue {
     pub(super) fn add(&mut self, weight: Weight) -> Index {
         let member = Member {
             time: 0,
-            weight: weight.units(),
+            share: Share { weight: weight.units(), usable: 1 },
             holds: 0,
             outstanding: 0,
             waits: None,
@@ -122,7 +122,7 @@ impl Queue {
         self.unask(index);
         if let Some(member) = self.members.get_mut(index as usize).and_then(Option::take) {
             if member.active {
-                self.classes.remove(member.weight, member.time);
+                self.classes.remove(member.share, member.time);
             }
             self.holding.remove(&(member.time, index));
             self.free.push(index);
@@ -140,7 +140,18 @@ impl Queue {
     /// Gives a member another weight. What it is due and has not had, or has had before its time, stays as many tokens; what is
     /// reserved for calls under way is settled as it was reserved.
     pub(super) fn reweigh(&mut self, index: Index, weight: Weight) {
-        let (old, new, now) = (self.member(index).weight, weight.units(), self.now);
+        let usable = self.member(index).share.usable;
+        self.reshare(index, Share { weight: weight.units(), usable });
+    }
+
+    /// Says how many slots a member can use at once.
+    pub(super) fn set_usable(&mut self, index: Index, slots: u32) {
+        let weight = self.member(index).share.weight;
+        self.reshare(index, Share { weight, usable: slots.max(1) });
+    }
+
+    fn reshare(&mut self, index: Index, new: Share) {
+        let (old, now) = (self.member(index).share, self.now);
         if old == new {
             return;
         }
@@ -148,8 +159,8 @@ impl Queue {
         let member = self.member_mut(index);
         let (before, active) = (member.time, member.active);
         let start = if active { now + member.outstanding } else { 0 };
-        member.time = start + (before - start) * i128::from(old) / i128::from(new.max(1));
-        member.weight = new;
+        member.time = start + (before - start) * i128::from(old.weight) / i128::from(new.weight.max(1));
+        member.share = new;
         let after = member.time;
         if active {
             self.classes.remove(old, before);
@@ -190,15 +201,15 @@ impl Queue {
     /// Virtual time stands still between two grants: who asks again before the next one has its place as if it had never left.
     fn wake(&mut self, index: Index) {
         let now = self.now;
-        let effective = self.classes.effective(self.member(index).weight);
+        let effective = self.classes.effective(self.member(index).share);
         let behind = stretch(self.dearest, effective);
         let ahead = stretch(self.dearest.saturating_add(self.slack.0), effective);
         let member = self.member_mut(index);
         let slept = member.slept < now;
         member.time = now + if slept { member.time.clamp(-behind, ahead) } else { member.time };
         member.active = true;
-        let (weight, time) = (member.weight, member.time);
-        self.classes.add(weight, time);
+        let (share, time) = (member.share, member.time);
+        self.classes.add(share, time);
     }
 
     /// Falls asleep if it neither waits nor holds a slot.
@@ -209,16 +220,16 @@ impl Queue {
         }
         let now = self.now;
         let member = self.member_mut(index);
-        let (weight, time) = (member.weight, member.time);
+        let (share, time) = (member.share, member.time);
         member.active = false;
         member.slept = now;
         member.time -= now;
-        self.classes.remove(weight, time);
+        self.classes.remove(share, time);
     }
 
     fn put_request(&mut self, index: Index, cost: u64, order: u64) {
         let now = self.now;
-        let effective = self.classes.effective(self.member(index).weight);
+        let effective = self.classes.effective(self.member(index).share);
         let member = self.member_mut(index);
         let deadline = member.time + stretch(REQUEST, effective);
         member.waits = Some((deadline, order));
@@ -249,9 +260,9 @@ impl Queue {
         let member = self.member_mut(index);
         let before = member.time;
         member.time += by;
-        let (weight, active, time) = (member.weight, member.active, member.time);
+        let (share, active, time) = (member.share, member.active, member.time);
         if active {
-            self.classes.shift(weight, by);
+            self.classes.shift(share, by);
         }
         if self.holding.remove(&(before, index)) {
             self.holding.insert((time, index));
@@ -301,7 +312,7 @@ impl Queue {
         let waits = self.waiting.first().map(|(time, _, _)| *time);
         let holds = self.holding.first().map(|(time, _)| *time);
         let least = waits.into_iter().chain(holds).min().unwrap_or(member.time);
-        let effective = self.classes.effective(member.weight);
+        let effective = self.classes.effective(member.share);
         member.time <= least + stretch(self.slack.0.saturating_add(self.dearest), effective)
     }
 
@@ -309,7 +320,7 @@ impl Queue {
     /// of anybody who waits or holds a slot than the bound for the two allows, whatever the other's weight.
     pub(super) fn may_go(&self, index: Index) -> bool {
         let member = self.member(index);
-        let effective = self.classes.effective(member.weight);
+        let effective = self.classes.effective(member.share);
         self.slack.0 > 0
             && member.waits.is_some()
             && member.time <= self.now + stretch(self.slack.0, effective)
@@ -324,7 +335,7 @@ impl Queue {
     /// A slot goes to a member, which may ask again for another.
     pub(super) fn start(&mut self, index: Index, cost: Cost) -> Reserved {
         self.take_request(index);
-        let reserved = stretch(cost.0, self.classes.effective(self.member(index).weight));
+        let reserved = stretch(cost.0, self.classes.effective(self.member(index).share));
         self.shift(index, reserved);
         let member = self.member_mut(index);
         member.holds += 1;
@@ -339,7 +350,7 @@ impl Queue {
     /// It gives the slot back and is charged.
     pub(super) fn end(&mut self, index: Index, reserved: Reserved, cost: Option<Cost>) {
         self.dearest = self.dearest.max(cost.map_or(0, |cost| cost.0));
-        let effective = self.classes.effective(self.member(index).weight);
+        let effective = self.classes.effective(self.member(index).share);
         let charged = cost.map_or(0, |cost| stretch(cost.0, effective));
         let member = self.member_mut(index);
         member.holds -= 1;
@@ -357,7 +368,7 @@ impl Queue {
     pub(super) fn lag(&self, index: Index) -> i64 {
         let member = self.member(index);
         let behind = if member.active { self.now - member.time } else { -member.time };
-        let served = behind * i128::from(member.weight) / SCALE;
+        let served = behind * i128::from(member.share.weight) / SCALE;
         i64::try_from(served).unwrap_or(if served < 0 { i64::MIN } else { i64::MAX })
     }
 }

@@ -293,3 +293,34 @@ fn the_urgent_of_a_family_goes_before_its_warm() {
     let order: Vec<Pid> = (0..3).map(|_| fair.next(&offered, Micros(0)).unwrap().pid).collect();
     assert_eq!(order, [pid(1), pid(0), pid(2)]);
 }
+
+/// Families of several processes share by weight also where there are fewer families than slots.
+#[test]
+fn families_share_by_weight_on_more_slots_than_there_are_families() {
+    const SLOTS: u32 = 4;
+    let mut fair = Fair::new();
+    let demand = Demand { input: Tokens(1_000), ..Demand::default() };
+    let heavy = |number: usize| number < 6;
+    for number in 0..12 {
+        let (root, level) = if heavy(number) { (pid(100), 20) } else { (pid(200), 50) };
+        let level = Priority::new(level).unwrap();
+        fair.admit(Entry::new(pid(number)).below(root, level), Micros(0)).unwrap();
+        fair.request(pid(number), demand, Micros(0)).unwrap();
+    }
+    let (mut now, mut served) = (0, [0_u32; 2]);
+    let mut holding = std::collections::VecDeque::new();
+    for _ in 0..4_000 {
+        if holding.len() == SLOTS as usize {
+            let done: Pid = holding.pop_front().unwrap();
+            now += 1_000;
+            fair.settle(done, Charge { uncached: Tokens(1_000), ..Charge::default() }, Micros(now)).unwrap();
+            fair.request(done, demand, Micros(now)).unwrap();
+        }
+        let grant = fair.next(&Slot { number: 0, of: SLOTS, warm: &[] }, Micros(now)).unwrap();
+        let number = (0..12).find(|number| pid(*number) == grant.pid).unwrap();
+        served[usize::from(heavy(number))] += 1;
+        holding.push_back(grant.pid);
+    }
+    let [light, heavy] = served.map(f64::from);
+    assert!((7.6..8.4).contains(&(heavy / light)), "{heavy} to {light} at weights of 8 to 1");
+}
