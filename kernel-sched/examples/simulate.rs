@@ -87,11 +87,12 @@ fn load(args: &Args) -> anyhow::Result<Load> {
 }
 
 fn setting(args: &Args) -> anyhow::Result<Setting> {
-    anyhow::ensure!(args.slots > 0, "--slots is at least 1");
+    anyhow::ensure!((1..=100_000).contains(&args.slots), "--slots is 1 to 100,000, not {}", args.slots);
+    anyhow::ensure!(args.agents <= 1_000_000, "--agents is at most 1,000,000, not {}", args.agents);
     for (name, value) in [("--prefill", args.prefill), ("--decode", args.decode), ("--rate", args.rate)] {
-        anyhow::ensure!(value.is_finite() && value > 0.0, "{name} is above 0, not {value}");
+        anyhow::ensure!((1e-3..=1e9).contains(&value), "{name} is 0.001 to 1,000,000,000, not {value}");
     }
-    anyhow::ensure!(args.ttl >= 0.0, "--ttl is at least 0, not {}", args.ttl);
+    anyhow::ensure!((0.0..=1e9).contains(&args.ttl), "--ttl is 0 to 1,000,000,000, not {}", args.ttl);
     Ok(Setting {
         slots: args.slots,
         prefill: args.prefill,
