@@ -242,8 +242,10 @@ impl Core {
     pub(crate) fn set_timer(&mut self, at: Timestamp, pid: Pid, step: StepNo, seq: Seq) {
         if self.timers.len() >= self.timer_limit {
             let processes = &self.processes;
-            self.timers.retain(|Reverse((_, pid, step, seq))| {
-                processes.get(pid).is_some_and(|process| process.pending_index(*step, *seq).is_some())
+            // The process that sets this one is out of the table now: its other timers are kept.
+            self.timers.retain(|Reverse((_, owner, step, seq))| {
+                let waits = |process: &Process| process.pending_index(*step, *seq).is_some();
+                *owner == pid || processes.get(owner).is_some_and(|process| waits(process))
             });
             self.timer_limit = (2 * self.timers.len()).max(4096);
         }

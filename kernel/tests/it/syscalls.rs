@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use kernel::{Kernel, Limits};
 use kernel_tools::{Behaviour, ToolOutput};
@@ -531,4 +532,31 @@ async fn a_receive_takes_only_what_its_sender_sent() {
     world.run().await;
     assert_eq!(kind(&world.step(target, 1).await[0]), Err(ErrorKind::Deadline));
     world.end().await;
+}
+
+/// Timers are cleared out when they are very many; those of the process that sets the next one are still to fire.
+#[tokio::test]
+async fn two_sleeps_at_once_end_beside_thousands_of_sleepers() {
+    let world = World::new().await;
+    let sleeper = script(vec![vec![Call::Sleep { ms: Millis(3_600_000) }]]);
+    for _ in 0..4_095 {
+        world.start(sleeper.clone()).await;
+    }
+    let asleep = ProcessState::Blocked(kernel_types::WaitReason::Timer);
+    let beside = async {
+        while !world.kernel.status().await.unwrap().iter().all(|info| info.state == asleep) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let short = || Call::Sleep { ms: Millis(10) };
+        let pid = world.spawn(vec![vec![short(), short()]]).await;
+        let patience = Instant::now() + Duration::from_secs(30);
+        while world.kernel.exit_status(pid).await.unwrap().is_none() {
+            assert!(Instant::now() < patience, "a sleep of 10 ms did not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = world.kernel.run_until(kernel::Until::Idle) => panic!("thousands sleep"),
+        () = beside => {}
+    }
 }
