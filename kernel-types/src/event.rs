@@ -115,6 +115,69 @@ pub struct Reservation {
     pub tokens: Tokens,
     /// Money, at most.
     pub cost: MicroUsd,
+    /// Tool calls.
+    #[serde(default)]
+    pub tool_calls: u64,
+}
+
+impl Reservation {
+    /// Both together, clamped at the largest values.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            tokens: self.tokens.saturating_add(other.tokens),
+            cost: self.cost.saturating_add(other.cost),
+            tool_calls: self.tool_calls.saturating_add(other.tool_calls),
+        }
+    }
+
+    /// What is left of it without the other, clamped at nothing.
+    #[must_use]
+    pub const fn minus(&self, other: &Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(other.calls),
+            tokens: self.tokens.saturating_sub(other.tokens),
+            cost: self.cost.saturating_sub(other.cost),
+            tool_calls: self.tool_calls.saturating_sub(other.tool_calls),
+        }
+    }
+}
+
+/// What held a call up before it was started.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WaitCause {
+    /// All slots were held by others.
+    Slot,
+    /// The provider's limit of requests.
+    Requests,
+    /// The provider's limit of tokens.
+    Tokens,
+    /// A pause that the provider asked for.
+    RetryAfter,
+    /// The provider failed: its circuit breaker was open.
+    Breaker,
+    /// The provider refused: fewer calls at a time, or fewer tokens a minute, than there are slots for.
+    Congestion,
+    /// A pause before the call was tried again.
+    Backoff,
+    /// A rate of the process, its tenant or the system.
+    Rate,
+    /// Something countable that the device needs.
+    Resource,
+    /// A budget of its tenant or the system, which calls of others held.
+    Budget,
+}
+
+/// How long a call was held up by one thing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Waited {
+    /// By what.
+    pub cause: WaitCause,
+    /// How long.
+    pub ms: Millis,
 }
 
 /// What a model was shown by an `infer`.
@@ -179,10 +242,13 @@ pub enum Event {
         cost: MicroUsd,
         /// How long it took, waiting for a slot included.
         took: Millis,
-        /// How long of that it waited for a slot.
+        /// How long of that it waited to be started.
         waited: Millis,
+        /// What for.
+        #[serde(default)]
+        causes: Vec<Waited>,
         /// For `infer` that was answered: tokens expected to come from the provider's cache, beside those it reports.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default)]
         expected_cached: Option<Tokens>,
     },
     /// A step was committed.
@@ -207,6 +273,9 @@ pub enum Event {
         number: u32,
         /// What the lost attempt is charged.
         charged: Reservation,
+        /// Why the attempt before came to nothing; not known after a crash.
+        #[serde(default)]
+        why: Option<String>,
     },
     /// A signal was acted on.
     Signalled {

@@ -77,7 +77,9 @@ impl Default for JsonText {
 impl Serialize for JsonText {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            self.value().serialize(serializer)
+            // Value by value, without building any: most JSON is written into records as it came.
+            let mut read = serde_json::Deserializer::from_str(&self.0);
+            serde_transcode::transcode(&mut read, serializer)
         } else {
             self.0.serialize(serializer)
         }

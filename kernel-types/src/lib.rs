@@ -28,6 +28,7 @@ mod page;
 mod process;
 mod prompt;
 mod quantity;
+mod rate;
 mod record;
 mod syscall;
 mod table;
@@ -39,7 +40,7 @@ pub use capability::{Capabilities, Effect, ToolGrant};
 pub use catalogue::{Catalogue, CatalogueError, ModelInfo, Pricing};
 pub use codec::{CodecError, decode, encode};
 pub use error::{Blame, ErrorKind, Retry, SysError};
-pub use event::{Decision, Event, EventKind, PageView, Reservation};
+pub use event::{Decision, Event, EventKind, PageView, Reservation, WaitCause, Waited};
 pub use frame::{Digest, Frame, hash_bytes};
 pub use ids::{BlobHash, CallKey, Epoch, GroupId, Hash, MailId, PageNo, Pid, Seq, StepNo};
 pub use json::JsonText;
@@ -50,6 +51,7 @@ pub use process::{
 };
 pub use prompt::{Message, Part, Prompt, Retention, Role, TokenUsage};
 pub use quantity::{Importance, MicroUsd, Millis, Priority, Timestamp, Tokens};
+pub use rate::{RateLimit, RateUnit};
 pub use record::{AgentRow, Record};
 pub use syscall::{
     Call, InferArgs, MemoryQuery, RecallArgs, RecallQuery, ReceiveArgs, SendArgs, ToolCallArgs, ToolMode,

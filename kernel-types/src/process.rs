@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Capabilities, JsonText, MicroUsd, Millis, Pid, Priority, StepNo, Timestamp, Tokens};
+use crate::{Capabilities, JsonText, MicroUsd, Millis, Pid, Priority, RateLimit, StepNo, Timestamp, Tokens};
 
 /// What to spawn.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -24,6 +24,11 @@ pub struct Spec {
     pub priority: Priority,
     /// Limits. A child's limits are taken out of what its parent has left.
     pub budget: Budget,
+    /// How much in how much time the process and all below it may use together. What is too early waits.
+    pub rates: Vec<RateLimit>,
+    /// Whom it works for: tenants share the slots before their processes do, and may have limits of their own. A child works for
+    /// its parent's.
+    pub tenant: String,
     /// What the process may do; without, what its parent may do. More than the parent may is refused.
     pub capabilities: Option<Capabilities>,
     /// Instructions for the model, the first pinned page.
@@ -46,6 +51,8 @@ impl Default for Spec {
             args: JsonText::empty_object(),
             priority: Priority::default(),
             budget: Budget::default(),
+            rates: Vec::new(),
+            tenant: String::new(),
             capabilities: None,
             system: String::new(),
             model: None,
@@ -67,6 +74,12 @@ pub struct Budget {
     pub cost: Option<MicroUsd>,
     /// Steps.
     pub steps: Option<u64>,
+    /// Tool calls; they count as calls too.
+    pub tool_calls: Option<u64>,
+    /// Time in which a kernel runs the process and it is not suspended. Not taken out of a parent's: it passes for both.
+    pub wall_time: Option<Millis>,
+    /// Processes below it that are alive or not reaped yet. A child that is given none of them may have none.
+    pub children: Option<u64>,
 }
 
 /// Which limit.
@@ -82,6 +95,24 @@ pub enum LimitName {
     Cost,
     /// [`Budget::steps`].
     Steps,
+    /// [`Budget::tool_calls`].
+    ToolCalls,
+    /// [`Budget::wall_time`].
+    WallTime,
+    /// [`Budget::children`].
+    Children,
+    /// The calls of its tenant.
+    TenantCalls,
+    /// The tokens of its tenant.
+    TenantTokens,
+    /// The money of its tenant.
+    TenantCost,
+    /// The calls of all processes.
+    SystemCalls,
+    /// The tokens of all processes.
+    SystemTokens,
+    /// The money of all processes.
+    SystemCost,
 }
 
 impl fmt::Display for LimitName {
@@ -91,6 +122,15 @@ impl fmt::Display for LimitName {
             Self::Tokens => "tokens",
             Self::Cost => "cost",
             Self::Steps => "steps",
+            Self::ToolCalls => "tool calls",
+            Self::WallTime => "wall time",
+            Self::Children => "children",
+            Self::TenantCalls => "calls of the tenant",
+            Self::TenantTokens => "tokens of the tenant",
+            Self::TenantCost => "cost of the tenant",
+            Self::SystemCalls => "calls of the system",
+            Self::SystemTokens => "tokens of the system",
+            Self::SystemCost => "cost of the system",
         })
     }
 }
@@ -111,6 +151,10 @@ pub struct Usage {
     pub cost: MicroUsd,
     /// Steps.
     pub steps: u64,
+    /// Tool calls, which are among the device calls.
+    pub tool_calls: u64,
+    /// Time in which it ran, as of its last commit.
+    pub wall_time: Millis,
 }
 
 impl Usage {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::iter::Sum;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,26 @@ impl fmt::Display for Tokens {
 impl fmt::Display for MicroUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "${}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+impl FromStr for MicroUsd {
+    type Err = String;
+
+    /// Dollars with at most six decimals, exactly: `0.25`, `$3`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid =
+            || format!("{text:?} is not an amount of US dollars such as 0.25 (at most six decimals)");
+        let amount = text.strip_prefix('$').unwrap_or(text);
+        let (whole, decimals) = amount.split_once('.').unwrap_or((amount, ""));
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let some = !whole.is_empty() || !decimals.is_empty();
+        if !some || !digits(whole) || !digits(decimals) || decimals.len() > 6 {
+            return Err(invalid());
+        }
+        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
+        let micros: u64 = format!("{decimals:0<6}").parse().map_err(|_| invalid())?;
+        whole.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros)).map(Self).ok_or_else(invalid)
     }
 }
 

@@ -74,3 +74,31 @@ fn a_prompt_hash_covers_what_the_model_sees_and_nothing_else() {
     assistant.messages[0].role = Role::Assistant;
     assert_ne!(plain, assistant.hash());
 }
+
+/// However long the fields, the hash is that of their plain form.
+#[test]
+fn a_frame_is_the_hash_of_its_fields_with_their_lengths() {
+    for sizes in [
+        vec![0],
+        vec![1271],
+        vec![1272],
+        vec![1280],
+        vec![5000],
+        vec![700, 700, 3],
+        vec![3, 5000, 3],
+        vec![640; 9],
+    ] {
+        let fields: Vec<Vec<u8>> = sizes.iter().map(|size| vec![b'x'; *size]).collect();
+        let mut plain = Vec::new();
+        for field in std::iter::once(&b"x"[..]).chain(fields.iter().map(Vec::as_slice)) {
+            plain.extend((field.len() as u64).to_be_bytes());
+            plain.extend(field);
+        }
+        let mut frame = Frame::new("x");
+        for field in &fields {
+            frame.bytes(field);
+        }
+        assert_eq!(frame.finish(), kernel_types::hash_bytes(&plain), "{sizes:?}");
+        assert_eq!(frame.finish(), kernel_types::hash_bytes(&plain), "asking changes nothing");
+    }
+}

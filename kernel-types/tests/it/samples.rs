@@ -4,10 +4,10 @@ use kernel_types::{
     AgentRow, Answer, Blame, Budget, Call, CallKey, Capabilities, Decision, Effect, Epoch, ErrorKind, Event,
     ExitStatus, Hash, Importance, InferArgs, Inference, JsonText, LimitName, Mail, MailBody, MailId,
     MemoryQuery, MicroUsd, Millis, NewPage, Origin, PageBody, PageContent, PageKind, PageNo, PageView, Part,
-    Pid, Priority, ProcessInfo, ProcessState, RecallArgs, RecallQuery, Recalled, ReceiveArgs, Record,
-    Recovery, Reservation, Retention, Retry, SendArgs, Seq, Signal, Spec, StepNo, SuspendReason, SysError,
-    SyscallNo, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolGrant, ToolMode, ToolResult, ToolSpec, Usage,
-    WaitArgs, WaitReason, hash_bytes,
+    Pid, Priority, ProcessInfo, ProcessState, RateLimit, RateUnit, RecallArgs, RecallQuery, Recalled,
+    ReceiveArgs, Record, Recovery, Reservation, Retention, Retry, SendArgs, Seq, Signal, Spec, StepNo,
+    SuspendReason, SysError, SyscallNo, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolGrant, ToolMode,
+    ToolResult, ToolSpec, Usage, WaitArgs, WaitCause, WaitReason, Waited, hash_bytes,
 };
 
 pub(crate) fn pid(n: u128) -> Pid {
@@ -19,7 +19,15 @@ fn args() -> JsonText {
 }
 
 fn budget() -> Budget {
-    Budget { calls: Some(3), tokens: Some(Tokens(4)), cost: Some(MicroUsd(5)), steps: None }
+    Budget {
+        calls: Some(3),
+        tokens: Some(Tokens(4)),
+        cost: Some(MicroUsd(5)),
+        steps: None,
+        tool_calls: Some(6),
+        wall_time: Some(Millis(7)),
+        children: Some(8),
+    }
 }
 
 fn capabilities() -> Capabilities {
@@ -38,6 +46,8 @@ fn spec() -> Spec {
         program: "script".to_owned(),
         args: args(),
         priority: Priority::new(7).expect("at most 100"),
+        rates: vec![RateLimit::new(RateUnit::Tokens, 1_000, Millis(60_000)).expect("more than nothing")],
+        tenant: "press".to_owned(),
         budget: budget(),
         capabilities: Some(capabilities()),
         system: "be brief".to_owned(),
@@ -313,7 +323,7 @@ pub(crate) fn decisions() -> Vec<Decision> {
 }
 
 pub(crate) fn events() -> Vec<Event> {
-    let reserved = Reservation { calls: 1, tokens: Tokens(2), cost: MicroUsd(3) };
+    let reserved = Reservation { calls: 1, tokens: Tokens(2), cost: MicroUsd(3), tool_calls: 1 };
     let view = PageView {
         prompt: hash_bytes(b"prompt"),
         tokens: Tokens(10),
@@ -327,7 +337,8 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Spawned { spec: spec(), parent: Pid::INIT, capabilities: capabilities() },
         Event::Step { program: hash_bytes(b"p"), image: Hash::ZERO, pages: hash_bytes(b"t"), epoch: 3 },
         Event::Pages { changes: args() },
-        Event::Attempt { number: 2, charged: reserved },
+        Event::Attempt { number: 2, charged: reserved, why: None },
+        Event::Attempt { number: 3, charged: reserved, why: Some("429".to_owned()) },
         Event::Signalled { signal: Signal::Cont, from: pid(1) },
         Event::Suspended { reason: SuspendReason::Limit(LimitName::Cost) },
         Event::Resumed { why: "a grant".to_owned() },
@@ -358,6 +369,7 @@ pub(crate) fn events() -> Vec<Event> {
         cost: MicroUsd(1),
         took: Millis(2),
         waited: Millis(1),
+        causes: vec![Waited { cause: WaitCause::RetryAfter, ms: Millis(1) }],
         expected_cached: Some(Tokens(4)),
     });
     events.extend(outcomes);
