@@ -88,7 +88,11 @@ fn load(args: &Args) -> anyhow::Result<Load> {
 
 fn setting(args: &Args) -> anyhow::Result<Setting> {
     anyhow::ensure!((1..=100_000).contains(&args.slots), "--slots is 1 to 100,000, not {}", args.slots);
-    anyhow::ensure!(args.agents <= 1_000_000, "--agents is at most 1,000,000, not {}", args.agents);
+    anyhow::ensure!(
+        (1..=1_000_000).contains(&args.agents),
+        "--agents is 1 to 1,000,000, not {}",
+        args.agents
+    );
     for (name, value) in [("--prefill", args.prefill), ("--decode", args.decode), ("--rate", args.rate)] {
         anyhow::ensure!((1e-3..=1e9).contains(&value), "{name} is 0.001 to 1,000,000,000, not {value}");
     }

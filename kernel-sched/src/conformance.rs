@@ -12,13 +12,20 @@ use crate::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Slot, S
 /// So many grants may go ahead of the least urgent process among [`RIVALS`] saturating ones of the highest urgency.
 const PATIENCE: usize = 100_000;
 const RIVALS: u64 = 4;
+/// So many grants to newcomers may go ahead of one that stays.
+const NEWCOMERS: u64 = 10_000;
+/// Policies that starve by their nature who stays while others come: newcomers had nothing yet.
+const STARVES: [&str; 2] = ["las", "vtc"];
 
 fn pid(number: u64) -> Pid {
     Pid::from_parts(number, 0)
 }
 
+/// Of three families and two tenants.
 fn entry(number: u64) -> Entry {
-    Entry::new(pid(number)).urgent(Priority::default())
+    let root = 1 + (number - 1) % 3;
+    let own = Entry::new(pid(number)).urgent(Priority::default());
+    own.below(pid(root), Priority::default()).of_tenant(root % 2)
 }
 
 fn demand(number: u64) -> Demand {
@@ -69,6 +76,68 @@ pub fn each_request_is_granted_once<S: Scheduler>(make: impl Fn() -> S) {
         granted.sort_unstable();
         assert_eq!(granted, (1..=20).map(pid).collect::<Vec<_>>(), "round {round}");
         (1..=20).for_each(|n| scheduler.settle(pid(n), charge(1), Micros(round)).expect("it holds a slot"));
+    }
+}
+
+/// Who is taken out of turn holds the slot, at most once; nobody else loses their place. A policy may know no exceptions.
+pub fn who_is_taken_holds_the_slot<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = with(&make, 5);
+    assert_eq!(scheduler.take(pid(3), &Slot::default(), Micros(1)), None, "it did not ask");
+    assert_eq!(scheduler.take(pid(9), &Slot::default(), Micros(1)), None, "nobody knows it");
+    (1..=5).for_each(|n| scheduler.request(pid(n), demand(n), Micros(1)).expect("it is idle"));
+    let taken = scheduler.take(pid(4), &Slot::default(), Micros(3));
+    if let Some(grant) = taken {
+        assert_eq!(grant, Grant { pid: pid(4), demand: demand(4), waited: Micros(2) });
+        assert_eq!(scheduler.standing(pid(4)), Some(Standing::Holding(Micros(3))));
+    }
+    assert!(
+        taken.is_none() || scheduler.take(pid(4), &Slot::default(), Micros(3)).is_none(),
+        "it was granted"
+    );
+    let rest = std::iter::from_fn(|| scheduler.next(&Slot::default(), Micros(4)));
+    let mut all: Vec<Pid> = taken.into_iter().chain(rest).map(|grant| grant.pid).collect();
+    all.sort_unstable();
+    assert_eq!(all, (1..=5).map(pid).collect::<Vec<_>>());
+    (1..=5).for_each(|n| scheduler.settle(pid(n), charge(1), Micros(5)).expect("it holds a slot"));
+}
+
+/// A grant that was not used is no call: the process is idle again and owes no more than before; others keep their places.
+pub fn a_grant_given_back_is_no_call<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = with(&make, 3);
+    assert_eq!(scheduler.give_back(pid(9), Micros(0)), Err(SchedError::Unknown(pid(9))));
+    assert_eq!(scheduler.give_back(pid(1), Micros(0)), Err(SchedError::NoGrant(pid(1))));
+    for round in 1..=100 {
+        scheduler.request(pid(1), demand(1_000_000), Micros(round)).expect("it is idle");
+        assert_eq!(scheduler.give_back(pid(1), Micros(round)), Err(SchedError::NoGrant(pid(1))));
+        let before = scheduler.lag(pid(1));
+        scheduler.next(&Slot::default(), Micros(round)).expect("one waits");
+        scheduler.give_back(pid(1), Micros(round)).expect("it holds a slot");
+        assert_eq!(scheduler.standing(pid(1)), Some(Standing::Idle), "round {round}");
+        assert!(scheduler.lag(pid(1)) >= before, "round {round}: it is charged");
+    }
+    (1..=3).for_each(|n| scheduler.request(pid(n), demand(n), Micros(101)).expect("it is idle"));
+    let granted = std::iter::from_fn(|| scheduler.next(&Slot::default(), Micros(101)));
+    assert_eq!(granted.count(), 3, "each once");
+}
+
+/// Among equals on one slot nobody who asks again at once, in the cache or not, holds the slot for longer than a slice of 60 s and
+/// a call while another waits.
+pub fn a_slice_ends_a_turn<S: Scheduler>(make: impl Fn() -> S) {
+    const CALL: u64 = 10_000_000;
+    const SLICE: u64 = 60_000_000;
+    let mut scheduler = with(&make, 3);
+    (1..=3).for_each(|n| scheduler.request(pid(n), demand(10), Micros(0)).expect("it is idle"));
+    let (mut last, mut held) = (None, 0);
+    for call in 0..200 {
+        let warm: Vec<Pid> = last.into_iter().collect();
+        let now = Micros(call * CALL);
+        let grant = scheduler.next(&Slot { warm: &warm, ..Slot::default() }, now).expect("all wait");
+        held = if last == Some(grant.pid) { held + CALL } else { CALL };
+        assert!(held <= SLICE + CALL, "{} holds the slot for {held} us while others wait", grant.pid);
+        last = Some(grant.pid);
+        let charge = Charge { uncached: Tokens(10), held: Micros(CALL), ..Charge::default() };
+        scheduler.settle(grant.pid, charge, Micros(now.0 + CALL)).expect("it holds the slot");
+        scheduler.request(grant.pid, demand(10), Micros(now.0 + CALL)).expect("it is idle");
     }
 }
 
@@ -244,6 +313,41 @@ pub fn nobody_starves<S: Scheduler>(make: impl Fn() -> S) {
     }
 }
 
+/// Who stays gets a slot, however many that are a little more urgent come, make one call and go. The policies that starve by
+/// their nature, as the contract says, are exempt by name.
+pub fn nobody_starves_of_newcomers<S: Scheduler>(make: impl Fn() -> S) {
+    let mut scheduler = make();
+    if STARVES.contains(&scheduler.name()) {
+        return;
+    }
+    let victim = pid(1);
+    let urgent = Priority::new(40).expect("within 0 to 100");
+    let come = |scheduler: &mut S, number: u64, now: u64| {
+        scheduler.admit(Entry::new(pid(number)).urgent(urgent), Micros(now)).expect("a fresh pid");
+        scheduler.request(pid(number), demand(1_000), Micros(now)).expect("it is idle");
+    };
+    scheduler.admit(Entry::new(victim), Micros(0)).expect("a fresh pid");
+    (2..=1 + RIVALS).for_each(|number| come(&mut scheduler, number, 0));
+    let (mut newest, mut now) = (1 + RIVALS, 0);
+    for wait in 0..5 {
+        scheduler.request(victim, demand(1_000), Micros(now)).expect("it is idle");
+        let mut ahead = 0;
+        loop {
+            let grant = scheduler.next(&Slot::default(), Micros(now)).expect("many wait");
+            now += 1_000;
+            scheduler.settle(grant.pid, charge(1_000), Micros(now)).expect("it holds a slot");
+            if grant.pid == victim {
+                break;
+            }
+            scheduler.withdraw(grant.pid, true, Micros(now)).expect("it is there");
+            newest += 1;
+            come(&mut scheduler, newest, now);
+            ahead += 1;
+            assert!(ahead < NEWCOMERS, "wait {wait}: {ahead} newcomers went ahead");
+        }
+    }
+}
+
 /// Expands to a module `$name` with one test for each law, each on schedulers that the expression `$make` makes.
 #[macro_export]
 macro_rules! scheduler_conformance {
@@ -253,6 +357,9 @@ macro_rules! scheduler_conformance {
             only_who_asked_is_granted
             a_grant_says_what_was_asked
             each_request_is_granted_once
+            who_is_taken_holds_the_slot
+            a_grant_given_back_is_no_call
+            a_slice_ends_a_turn
             a_standing_follows_the_calls
             a_withdrawn_request_is_not_granted
             the_dead_are_not_granted
@@ -262,6 +369,7 @@ macro_rules! scheduler_conformance {
             it_is_deterministic
             a_random_walk_is_safe
             nobody_starves
+            nobody_starves_of_newcomers
         );
     };
     (@laws $name:ident, $make:expr; $($law:ident)*) => {

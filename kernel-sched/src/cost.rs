@@ -7,8 +7,8 @@ use crate::{Charge, Demand};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Cost(pub u64);
 
-/// What a call costs at most: more says nothing but that somebody miscounted.
-const MOST: u64 = 1 << 32;
+/// What a call costs at most, 13 million tokens of input: more says nothing but that somebody miscounted.
+const MOST: u64 = 1 << 27;
 
 impl Cost {
     /// Of tokens, at least that of one: a call that costs nothing still holds a slot.

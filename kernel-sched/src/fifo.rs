@@ -44,6 +44,13 @@ impl Fifo {
     pub fn new() -> Self {
         Self::default()
     }
+
+    fn grant(&mut self, place: u64, now: Micros) -> Option<Grant> {
+        let now = self.clock.advance(now);
+        let Request { pid, demand, since } = self.queue.remove(&place)?;
+        self.entries.insert(pid, State::Holding(now));
+        Some(Grant { pid, demand, waited: now.since(since) })
+    }
 }
 
 impl Scheduler for Fifo {
@@ -72,10 +79,14 @@ impl Scheduler for Fifo {
     }
 
     fn next(&mut self, _: &Slot<'_>, now: Micros) -> Option<Grant> {
-        let now = self.clock.advance(now);
-        let (_, Request { pid, demand, since }) = self.queue.pop_first()?;
-        self.entries.insert(pid, State::Holding(now));
-        Some(Grant { pid, demand, waited: now.since(since) })
+        self.clock.advance(now);
+        let first = *self.queue.first_key_value()?.0;
+        self.grant(first, now)
+    }
+
+    fn take(&mut self, pid: Pid, _: &Slot<'_>, now: Micros) -> Option<Grant> {
+        let State::Waiting(place) = *self.entries.get(&pid)? else { return None };
+        self.grant(place, now)
     }
 
     fn settle(&mut self, pid: Pid, _charge: Charge, now: Micros) -> Result<(), SchedError> {

@@ -8,6 +8,9 @@
 //! [`PriorityRoundRobin`] (priorities, time slices, aging), [`FeedbackQueue`], [`LeastAttained`], [`TokenCounter`]. Feature
 //! `conformance` has the laws every policy must keep.
 //!
+//! What else processes share has structures of its own, as pure: [`Quotas`] (budgets and rates in a tree of accounts),
+//! [`Locks`] (by name, with inherited urgency), [`Resources`] (countable things, all or nothing).
+//!
 //! ```
 //! use kernel_sched::{Charge, Demand, Entry, Micros, PriorityRoundRobin, Scheduler, Slot};
 //! use kernel_types::{Pid, Priority};
@@ -42,10 +45,15 @@ mod cost;
 mod error;
 mod fair;
 mod fifo;
+mod gcra;
+mod governor;
 mod las;
+mod locks;
 mod mlfq;
 mod priority_rr;
+mod quota;
 mod ranked;
+mod resources;
 mod scheduler;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -56,9 +64,14 @@ pub use cost::Cost;
 pub use error::SchedError;
 pub use fair::Fair;
 pub use fifo::Fifo;
+pub use gcra::{Bucket, Rate};
+pub use governor::{Admission, CallEnd, CpuLimits, Governor, GovernorError, HeldBy, Started};
 pub use las::LeastAttained;
+pub use locks::{LockError, Locks, Taken};
 pub use mlfq::FeedbackQueue;
 pub use priority_rr::PriorityRoundRobin;
+pub use quota::{Allowance, Counted, Hold, QuotaError, Quotas, Refused};
+pub use resources::{Asked, ResourceError, Resources};
 pub use scheduler::{Charge, Demand, Entry, Grant, Micros, Scheduler, Slot, Standing};
 pub use vtc::TokenCounter;
 pub use weight::Weight;

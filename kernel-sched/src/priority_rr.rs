@@ -142,6 +142,16 @@ impl PriorityRoundRobin {
         self.queue.insert(place, request);
     }
 
+    fn grant(&mut self, place: (u8, u64), now: Micros) -> Option<Grant> {
+        let now = self.clock.advance(now);
+        let Request { pid, demand, since, .. } = self.dequeue(place)?;
+        let process = self.processes.get_mut(&pid)?;
+        process.state = State::Holding(now);
+        process.grants += 1;
+        self.granted += 1;
+        Some(Grant { pid, demand, waited: now.since(since) })
+    }
+
     fn age(&self, level: u8, request: &Request) -> Age {
         (request.granted.saturating_add(self.aging.saturating_mul(u64::from(level))), request.order)
     }
@@ -199,15 +209,15 @@ impl Scheduler for PriorityRoundRobin {
     }
 
     fn next(&mut self, _: &Slot<'_>, now: Micros) -> Option<Grant> {
-        let now = self.clock.advance(now);
+        self.clock.advance(now);
         let (_, &level) = self.ages.first_key_value()?;
         let (&place, _) = self.queue.range((level, 0)..).next()?;
-        let Request { pid, demand, since, .. } = self.dequeue(place)?;
-        let process = self.processes.get_mut(&pid)?;
-        process.state = State::Holding(now);
-        process.grants += 1;
-        self.granted += 1;
-        Some(Grant { pid, demand, waited: now.since(since) })
+        self.grant(place, now)
+    }
+
+    fn take(&mut self, pid: Pid, _: &Slot<'_>, now: Micros) -> Option<Grant> {
+        let process = self.processes.get(&pid).filter(|process| matches!(process.state, State::Waiting))?;
+        self.grant((process.level, process.turn), now)
     }
 
     fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {

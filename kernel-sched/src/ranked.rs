@@ -77,6 +77,16 @@ impl<R: Rank> Ranked<R> {
         self.queue.first_key_value().map(|((rank, _), _)| *rank)
     }
 
+    fn grant(&mut self, place: (u64, u64), now: Micros) -> Option<Grant> {
+        let now = self.clock.advance(now);
+        let Request { pid, demand, since } = self.queue.remove(&place)?;
+        self.processes.get_mut(&pid)?.state = State::Holding(now);
+        if self.rank.granted(self.queue.len()) {
+            self.rank_anew();
+        }
+        Some(Grant { pid, demand, waited: now.since(since) })
+    }
+
     fn rank_anew(&mut self) {
         for ((_, order), request) in std::mem::take(&mut self.queue) {
             let Some(process) = self.processes.get_mut(&request.pid) else { continue };
@@ -117,23 +127,31 @@ impl<R: Rank> Scheduler for Ranked<R> {
     }
 
     fn next(&mut self, _: &Slot<'_>, now: Micros) -> Option<Grant> {
-        let now = self.clock.advance(now);
-        let (_, Request { pid, demand, since }) = self.queue.pop_first()?;
-        self.processes.get_mut(&pid)?.state = State::Holding(now);
-        if self.rank.granted(self.queue.len()) {
-            self.rank_anew();
-        }
-        Some(Grant { pid, demand, waited: now.since(since) })
+        self.clock.advance(now);
+        let first = *self.queue.first_key_value()?.0;
+        self.grant(first, now)
+    }
+
+    fn take(&mut self, pid: Pid, _: &Slot<'_>, now: Micros) -> Option<Grant> {
+        let State::Waiting(place) = self.processes.get(&pid)?.state else { return None };
+        self.grant(place, now)
     }
 
     fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {
+        self.give_back(pid, now)?;
+        if let Some(process) = self.processes.get_mut(&pid) {
+            self.rank.charge(&mut process.account, &charge);
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, pid: Pid, now: Micros) -> Result<(), SchedError> {
         self.clock.check(now)?;
         let process = self.processes.get_mut(&pid).ok_or(SchedError::Unknown(pid))?;
         if !matches!(process.state, State::Holding(_)) {
             return Err(SchedError::NoGrant(pid));
         }
         process.state = State::Idle;
-        self.rank.charge(&mut process.account, &charge);
         self.clock.advance(now);
         Ok(())
     }
@@ -164,7 +182,7 @@ impl<R: Rank> Scheduler for Ranked<R> {
     }
 }
 
-/// Makes a public scheduler of a rank: the seven methods go to the queue inside.
+/// Makes a public scheduler of a rank: its methods go to the queue inside.
 macro_rules! ranked {
     ($policy:ident, $rank:expr) => {
         impl Default for $policy {
@@ -199,6 +217,14 @@ macro_rules! ranked {
             fn next(&mut self, slot: &$crate::Slot<'_>, now: $crate::Micros) -> Option<$crate::Grant> {
                 self.0.next(slot, now)
             }
+            fn take(
+                &mut self,
+                pid: kernel_types::Pid,
+                slot: &$crate::Slot<'_>,
+                now: $crate::Micros,
+            ) -> Option<$crate::Grant> {
+                self.0.take(pid, slot, now)
+            }
             fn settle(
                 &mut self,
                 pid: kernel_types::Pid,
@@ -206,6 +232,13 @@ macro_rules! ranked {
                 now: $crate::Micros,
             ) -> Result<(), $crate::SchedError> {
                 self.0.settle(pid, charge, now)
+            }
+            fn give_back(
+                &mut self,
+                pid: kernel_types::Pid,
+                now: $crate::Micros,
+            ) -> Result<(), $crate::SchedError> {
+                self.0.give_back(pid, now)
             }
             fn withdraw(
                 &mut self,

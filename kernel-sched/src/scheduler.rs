@@ -121,7 +121,9 @@ pub enum Standing {
 /// - `next` MUST return only a process that was admitted, asked and holds no slot; each request is granted at most once.
 ///   The caller says by calling that a slot is free; `None` means that nobody waits (work conserving).
 /// - One slot a process: a second `request` before `settle` or `withdraw` is an error.
-/// - Nobody starves: a waiting process of any priority is granted a slot after a bounded number of grants.
+/// - Nobody starves: a waiting process of any priority is granted a slot after a bounded number of grants, others that come, call
+///   once and go included. Two policies break the second half by their nature and are there for comparison only:
+///   [`crate::LeastAttained`] and [`crate::TokenCounter`].
 /// - A time slice ends a turn at the next request, never in the middle of a call.
 /// - An error MUST leave the state unchanged.
 ///
@@ -140,23 +142,55 @@ pub trait Scheduler: Send {
 
     /// Takes a process on, or changes the urgency of one that is there, whatever it does. `now` never goes back from call
     /// to call.
+    ///
+    /// # Errors
+    /// [`SchedError::TimeWentBack`], as from all methods that can fail; `next` and `take` go on at the latest time instead.
     fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError>;
 
     /// The process wants a slot.
+    ///
+    /// # Errors
+    /// [`SchedError::Unknown`], or [`SchedError::AlreadyAsked`] if it waits or holds a slot.
     fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError>;
 
     /// A slot is free: who gets it?
     fn next(&mut self, slot: &Slot<'_>, now: Micros) -> Option<Grant>;
 
+    /// The slot goes to this process, whoever would be next: for a slot that is kept for the urgent. `None` if it does not
+    /// wait. A policy that leaves this out knows no exceptions: the kernel then keeps no slot for the urgent.
+    fn take(&mut self, pid: Pid, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
+        let _ = (pid, slot, now);
+        None
+    }
+
     /// The process gives its slot back and is charged.
+    ///
+    /// # Errors
+    /// [`SchedError::Unknown`], or [`SchedError::NoGrant`] if it holds no slot.
     fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError>;
+
+    /// The process gives its slot back without having used it: there was no call, so it MUST NOT owe more than before. Fails as
+    /// [`Scheduler::settle`] does. By default a call of nothing, right for policies that keep no account.
+    fn give_back(&mut self, pid: Pid, now: Micros) -> Result<(), SchedError> {
+        self.settle(pid, Charge::default(), now)
+    }
 
     /// Takes the request of a waiting process back, or with `leave` forgets the process altogether (one that holds a slot
     /// gives it back uncharged). Says whether it was waiting.
+    ///
+    /// # Errors
+    /// [`SchedError::Unknown`].
     fn withdraw(&mut self, pid: Pid, leave: bool, now: Micros) -> Result<bool, SchedError>;
 
     /// Where a process stands; `None` if it was never admitted or has left.
     fn standing(&self, pid: Pid) -> Option<Standing>;
+
+    /// How far a process, or the family that shares with it, is behind what it is due, in tenths of tokens by what its weight
+    /// counts for; below zero if it is ahead. `None` if it is not known here, and from policies that keep no account of it. For people: the kernel does not act
+    /// on it.
+    fn lag(&self, _: Pid) -> Option<i64> {
+        None
+    }
 }
 
 impl<T: Scheduler + ?Sized> Scheduler for Box<T> {
@@ -172,13 +206,22 @@ impl<T: Scheduler + ?Sized> Scheduler for Box<T> {
     fn next(&mut self, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
         (**self).next(slot, now)
     }
+    fn take(&mut self, pid: Pid, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
+        (**self).take(pid, slot, now)
+    }
     fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {
         (**self).settle(pid, charge, now)
+    }
+    fn give_back(&mut self, pid: Pid, now: Micros) -> Result<(), SchedError> {
+        (**self).give_back(pid, now)
     }
     fn withdraw(&mut self, pid: Pid, leave: bool, now: Micros) -> Result<bool, SchedError> {
         (**self).withdraw(pid, leave, now)
     }
     fn standing(&self, pid: Pid) -> Option<Standing> {
         (**self).standing(pid)
+    }
+    fn lag(&self, pid: Pid) -> Option<i64> {
+        (**self).lag(pid)
     }
 }

@@ -6,7 +6,8 @@
 use crate::Charge;
 use crate::ranked::{Account, Rank, Ranked, ranked};
 
-/// The virtual token counter. Priorities, caches and warm slots count for nothing.
+/// The virtual token counter. Priorities, caches and warm slots count for nothing. Newcomers that come one after another, call
+/// once and go starve who stays.
 #[derive(Clone, Debug)]
 pub struct TokenCounter(Ranked<Counter>);
 

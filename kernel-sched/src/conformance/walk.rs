@@ -6,7 +6,7 @@ use kernel_types::{Pid, Priority};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{charge, demand, pid};
+use super::{charge, demand, entry, pid};
 use crate::{Demand, Entry, Grant, Micros, SchedError, Scheduler, Slot, Standing};
 
 /// What a step of a walk answered.
@@ -52,7 +52,7 @@ impl<S: Scheduler> Walk<S> {
         let answer = match self.random.random_range(0..20) {
             0 => {
                 let priority = Priority::new(self.random.random_range(0..=100)).expect("within 0 to 100");
-                let answer = self.scheduler.admit(Entry::new(pid).urgent(priority), now);
+                let answer = self.scheduler.admit(Entry { priority, ..entry(number) }, now);
                 assert_eq!(answer, Ok(()), "admit, seed {}", self.seed);
                 self.model.entry(pid).or_insert((Standing::Idle, Demand::default()));
                 Answer::Unit(answer)
@@ -86,7 +86,14 @@ impl<S: Scheduler> Walk<S> {
     }
 
     fn next(&mut self) -> Option<Grant> {
-        let grant = self.scheduler.next(&Slot::default(), self.now);
+        let of = self.random.random_range(1..=3);
+        let warm: Vec<Pid> = (1..=self.pids).map(pid).filter(|_| self.random.random_ratio(1, 4)).collect();
+        let slot = Slot { number: self.random.random_range(0..of), of, warm: &warm };
+        let favoured = pid(self.random.random_range(1..=self.pids));
+        let taken =
+            self.random.random_ratio(1, 8).then(|| self.scheduler.take(favoured, &slot, self.now)).flatten();
+        assert!(taken.is_none_or(|grant| grant.pid == favoured), "take, seed {}", self.seed);
+        let grant = taken.or_else(|| self.scheduler.next(&slot, self.now));
         let Some(Grant { pid, demand, waited }) = grant else {
             let waiting = self.model.values().any(|(standing, _)| matches!(standing, Standing::Waiting(_)));
             assert!(!waiting, "a slot stays free while somebody waits, seed {}", self.seed);
@@ -101,7 +108,11 @@ impl<S: Scheduler> Walk<S> {
     }
 
     fn settle(&mut self, pid: Pid, known: Option<Standing>) -> Answer {
-        let answer = self.scheduler.settle(pid, charge(self.random.random_range(0..40_000_000)), self.now);
+        let charge = charge(self.random.random_range(0..40_000_000));
+        let answer = match self.random.random_ratio(1, 5) {
+            true => self.scheduler.give_back(pid, self.now),
+            false => self.scheduler.settle(pid, charge, self.now),
+        };
         let expected = match known {
             None => Err(SchedError::Unknown(pid)),
             Some(Standing::Holding(_)) => Ok(()),

@@ -1,6 +1,8 @@
 //! The active members of a queue by weight: their mean virtual time, and the largest weight that is feasible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::queue::Index;
 
 /// What members are told apart by: their weight in units, and how many slots they can use at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,74 +17,153 @@ impl Share {
     fn a_slot(self) -> u32 {
         (self.weight / self.usable.max(1)).max(1)
     }
+
+    /// What the weight counts for where more than `cap` on a slot counts as `cap`.
+    pub(super) fn capped(self, cap: u32) -> u32 {
+        self.weight.min(cap.saturating_mul(self.usable))
+    }
 }
 
 /// Members of one share.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Class {
-    members: u32,
+    members: BTreeSet<Index>,
     /// Of their virtual times, reservations included.
     sum: i128,
 }
 
-/// The active members, by what falls of their weight on a slot, their weight, and the slots they can use.
+/// What falls of a weight on a slot, the weight, and the slots that its member can use.
+type Key = (u32, u32, u32);
+
+/// The active members.
 #[derive(Clone, Debug)]
 pub(super) struct Classes {
-    classes: BTreeMap<(u32, u32, u32), Class>,
+    classes: BTreeMap<Key, Class>,
     slots: u32,
     /// More than this on a slot counts as this.
     cap: u32,
+    /// What those who left were ahead of the mean and those who came were behind it, times their weights. Below
+    /// zero where those who left had a claim, until virtual time goes on.
+    gone: i128,
+    /// Since the cap was found.
+    changed: bool,
+    all: Totals,
+}
+
+/// Of all active members, as if nobody was capped: kept as they come and go, since every decision asks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    /// Virtual times by weight.
+    time: i128,
+    weight: i128,
+    /// Slots they can use.
+    usable: u64,
 }
 
 impl Classes {
     pub(super) fn new(slots: u32) -> Self {
-        Self { classes: BTreeMap::new(), slots: slots.max(1), cap: u32::MAX }
+        Self {
+            classes: BTreeMap::new(),
+            slots: slots.max(1),
+            cap: u32::MAX,
+            gone: 0,
+            changed: false,
+            all: Totals::default(),
+        }
     }
 
+    /// There are so many slots now; wants [`Classes::recap`].
     pub(super) fn set_slots(&mut self, slots: u32) {
-        self.slots = slots.max(1);
-        self.cap = self.feasible();
+        (self.slots, self.changed) = (slots.max(1), true);
     }
 
-    pub(super) fn add(&mut self, share: Share, time: i128) {
+    /// A member becomes active; wants [`Classes::recap`].
+    pub(super) fn put(&mut self, share: Share, index: Index, time: i128) {
+        self.changed = true;
         let class = self.classes.entry(key(share)).or_default();
-        class.members += 1;
+        if class.members.insert(index) {
+            self.all.weight += i128::from(share.weight);
+            self.all.usable += u64::from(share.usable);
+        }
         class.sum += time;
-        self.cap = self.feasible();
+        self.all.time += i128::from(share.weight) * time;
     }
 
-    pub(super) fn remove(&mut self, share: Share, time: i128) {
+    /// A member is active no more; wants [`Classes::recap`].
+    pub(super) fn take(&mut self, share: Share, index: Index, time: i128) {
+        self.changed = true;
         if let Some(class) = self.classes.get_mut(&key(share)) {
-            class.members -= 1;
+            if class.members.remove(&index) {
+                self.all.weight -= i128::from(share.weight);
+                self.all.usable -= u64::from(share.usable);
+            }
             class.sum -= time;
-            if class.members == 0 {
+            self.all.time -= i128::from(share.weight) * time;
+            if class.members.is_empty() {
                 self.classes.remove(&key(share));
             }
         }
-        self.cap = self.feasible();
     }
 
     /// A member's virtual time changed by so much.
     pub(super) fn shift(&mut self, share: Share, by: i128) {
         if let Some(class) = self.classes.get_mut(&key(share)) {
             class.sum += by;
+            self.all.time += i128::from(share.weight) * by;
         }
+    }
+
+    pub(super) const fn cap(&self) -> u32 {
+        self.cap
+    }
+
+    /// Finds the cap anew: whose weight counts for something else than before, and maybe some more. They are no more than there
+    /// are slots, and their equals.
+    pub(super) fn recap(&mut self) -> Vec<Index> {
+        let before = self.cap;
+        self.cap = if std::mem::take(&mut self.changed) { self.feasible() } else { before };
+        if before == self.cap {
+            return Vec::new();
+        }
+        let capped = self.classes.range((before.min(self.cap), 0, 0)..);
+        capped.flat_map(|(_, class)| class.members.iter().copied()).collect()
+    }
+
+    /// Only service moves the mean on: whoever was served and leaves had it from the others all the same, and whoever comes with
+    /// a claim does not take back what they had.
+    pub(super) fn keep_mean(&mut self, before: Option<i128>) {
+        let (sum, all) = self.totals();
+        self.gone = before.map_or(0, |before| before * all - sum);
+    }
+
+    /// Whoever left with a claim and is not back before virtual time goes on gave it up: the mean of those who are there is the
+    /// least it can be.
+    pub(super) fn settle_mean(&mut self) {
+        self.gone = self.gone.max(0);
     }
 
     /// What a weight counts for: who can use one slot of M cannot have more than a share of 1/M, however heavy.
     pub(super) fn effective(&self, share: Share) -> u32 {
-        share.weight.min(self.cap.saturating_mul(share.usable))
+        share.capped(self.cap)
     }
 
-    /// The weighted mean of the virtual times; `None` without members.
+    /// The weighted mean of the virtual times, and what those who left were ahead of it; `None` without members.
     pub(super) fn mean(&self) -> Option<i128> {
-        let (mut sum, mut all) = (0_i128, 0_i128);
-        for ((_, weight, usable), class) in &self.classes {
-            let weight = i128::from(self.effective(Share { weight: *weight, usable: *usable }));
-            sum += weight * class.sum;
-            all += weight * i128::from(class.members);
+        let (sum, all) = self.totals();
+        (all > 0).then(|| (sum + self.gone).div_euclid(all))
+    }
+
+    /// The virtual times by weight, and the weights.
+    fn totals(&self) -> (i128, i128) {
+        let (mut sum, mut all) = (self.all.time, self.all.weight);
+        // Whoever is capped falls on the cap or more: no more than there are slots, and their equals.
+        for ((_, weight, usable), class) in self.classes.range((self.cap, 0, 0)..) {
+            let share = Share { weight: *weight, usable: *usable };
+            let less = i128::from(share.weight - self.effective(share));
+            sum -= less * class.sum;
+            all -= less * class.members.len() as i128;
         }
-        (all > 0).then(|| sum.div_euclid(all))
+        (sum, all)
     }
 
     /// Weight readjustment (Chandra, Adler, Goyal and Shenoy, *Surplus Fair Scheduling*, 2000): the heaviest members are
@@ -91,20 +172,15 @@ impl Classes {
         if self.slots == 1 {
             return u32::MAX;
         }
-        let all = |of: fn(Share) -> u32| -> u64 {
-            let each = |(&(_, weight, usable), class): (&(u32, u32, u32), &Class)| {
-                u64::from(of(Share { weight, usable })) * u64::from(class.members)
-            };
-            self.classes.iter().map(each).sum()
-        };
-        if all(|share| share.usable) <= u64::from(self.slots) {
+        if self.all.usable <= u64::from(self.slots) {
             // Nobody takes anything from anybody: all have the slots they can use, whatever their weights.
             return self.classes.first_key_value().map_or(u32::MAX, |((a_slot, _, _), _)| *a_slot);
         }
-        let (mut rest, mut slots) = (all(|share| share.weight), u64::from(self.slots));
+        let weights = u64::try_from(self.all.weight).expect("weights are positive, and few beside 2^32");
+        let (mut rest, mut slots) = (weights, u64::from(self.slots));
         let mut cap = u32::MAX;
         for ((a_slot, weight, usable), class) in self.classes.iter().rev() {
-            for _ in 0..class.members {
+            for _ in &class.members {
                 if slots <= u64::from(*usable) || u64::from(*a_slot) * slots <= rest {
                     return cap;
                 }
@@ -117,7 +193,7 @@ impl Classes {
     }
 }
 
-fn key(share: Share) -> (u32, u32, u32) {
+fn key(share: Share) -> Key {
     (share.a_slot(), share.weight, share.usable)
 }
 
@@ -129,31 +205,34 @@ mod tests {
         Share { weight, usable: 1 }
     }
 
+    fn with(slots: u32, members: &[Share]) -> Classes {
+        let mut classes = Classes::new(slots);
+        for (index, share) in (0..).zip(members) {
+            classes.put(*share, index, 0);
+        }
+        classes.recap();
+        classes
+    }
+
     #[test]
     fn who_can_use_more_slots_is_due_more() {
-        let mut classes = Classes::new(4);
         let (heavy, light) = (Share { weight: 800, usable: 4 }, Share { weight: 100, usable: 4 });
-        classes.add(heavy, 0);
-        classes.add(light, 0);
+        let classes = with(4, &[heavy, light]);
         assert_eq!((classes.effective(heavy), classes.effective(light)), (800, 100), "both could use all");
-        classes.remove(heavy, 0);
         let two = Share { usable: 2, ..heavy };
-        classes.add(two, 0);
+        let classes = with(4, &[two, light]);
         assert_eq!(classes.effective(two), 100, "two of four slots: as much as what is left");
     }
 
     #[test]
     fn who_is_due_more_than_a_slot_is_capped() {
-        let mut classes = Classes::new(2);
-        classes.add(one(1000), 0);
-        assert_eq!(classes.effective(one(10)), 10);
-        classes.add(one(10), 0);
-        classes.add(one(10), 0);
+        assert_eq!(with(2, &[one(1000)]).effective(one(10)), 10);
+        let mut classes = with(2, &[one(1000), one(10)]);
+        classes.put(one(10), 2, 0);
+        assert!(classes.recap().contains(&0), "its weight counts for something else");
         assert_eq!(classes.effective(one(1000)), 20, "half of two slots");
         assert_eq!(classes.effective(one(10)), 10);
-        let mut single = Classes::new(1);
-        single.add(one(1000), 0);
-        single.add(one(10), 0);
+        let single = with(1, &[one(1000), one(10)]);
         assert_eq!(single.effective(one(1000)), 1000, "every share of one slot is feasible");
     }
 }

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use foldhash::HashMap;
 use kernel_types::Pid;
 
 use crate::cost::Cost;
 use crate::weight::Weight;
 
 use super::queue::{Index, Queue};
+
+/// The debts of so many families without processes are kept; of more, those that take longest to pay.
+const DEBTS: usize = 1024;
 
 /// A process at the root of a tree and all below it: one share of the slots.
 #[derive(Clone, Debug)]
@@ -17,31 +21,39 @@ pub(super) struct Family {
     pub(super) index: Index,
     /// How many of its processes are admitted.
     pub(super) processes: u32,
+    /// If none is: the virtual time at which what it owes is paid.
+    pub(super) owes_until: Option<Box<i128>>,
     /// Who waits: the most urgent first, then in the order of the requests.
-    waiting: BTreeSet<(u8, u64, Pid)>,
+    #[expect(clippy::box_collection, reason = "a parked family has none: two words less for each")]
+    waiting: Option<Box<BTreeSet<(u8, u64, Pid)>>>,
 }
 
 impl Family {
     pub(super) fn new(tenant: u64, index: Index) -> Self {
-        Self { tenant, index, processes: 0, waiting: BTreeSet::new() }
+        Self { tenant, index, processes: 0, owes_until: None, waiting: None }
     }
 
     pub(super) fn join(&mut self, level: u8, order: u64, pid: Pid) {
-        self.waiting.insert((level, order, pid));
+        self.waiting.get_or_insert_default().insert((level, order, pid));
     }
 
     pub(super) fn quit(&mut self, level: u8, order: u64, pid: Pid) {
-        self.waiting.remove(&(level, order, pid));
+        if let Some(waiting) = &mut self.waiting {
+            waiting.remove(&(level, order, pid));
+            if waiting.is_empty() {
+                self.waiting = None;
+            }
+        }
     }
 
     /// How urgent the next of the family is.
     pub(super) fn level(&self) -> Option<u8> {
-        self.waiting.first().map(|(level, _, _)| *level)
+        self.waiting.as_ref()?.first().map(|(level, _, _)| *level)
     }
 
     /// The next of the family.
     pub(super) fn first(&self) -> Option<Pid> {
-        self.waiting.first().map(|(_, _, pid)| *pid)
+        self.waiting.as_ref()?.first().map(|(_, _, pid)| *pid)
     }
 }
 
@@ -50,43 +62,80 @@ impl Family {
 pub(super) struct Tenant {
     /// Its place in the queue of tenants.
     pub(super) index: Index,
+    /// Those with processes.
     pub(super) families: u32,
     /// How many processes its families have.
     pub(super) processes: u32,
     pub(super) queue: Queue,
-    /// The root of each family by its place in the queue.
-    roots: Vec<Option<Pid>>,
+    /// Families without processes that owe something, by the virtual time at which it is paid.
+    pub(super) left: BTreeSet<(i128, Pid)>,
+    /// The root of each family by its place in the queue; `Pid::INIT` where there is none.
+    roots: Vec<Pid>,
 }
 
 impl Tenant {
     pub(super) fn new(index: Index, slots: u32, slack: Cost) -> Self {
-        Self { index, families: 0, processes: 0, queue: Queue::new(slots, slack), roots: Vec::new() }
+        Self {
+            index,
+            families: 0,
+            processes: 0,
+            queue: Queue::new(slots, slack),
+            left: BTreeSet::new(),
+            roots: Vec::new(),
+        }
     }
 
     pub(super) fn add(&mut self, root: Pid, weight: Weight) -> Index {
         let index = self.queue.add(weight);
         let place = index as usize;
-        if self.roots.len() <= place {
-            self.roots.resize(place + 1, None);
+        if place == self.roots.len() {
+            make_room(&mut self.roots);
+            self.roots.push(root);
         }
-        self.roots[place] = Some(root);
+        self.roots[place] = root;
         self.families += 1;
         index
     }
 
-    pub(super) fn remove(&mut self, index: Index) {
+    /// Forgets a family without processes.
+    pub(super) fn forget(&mut self, index: Index) {
         self.queue.remove(index);
-        self.roots[index as usize] = None;
-        self.families -= 1;
+        self.roots[index as usize] = Pid::INIT;
+    }
+
+    /// Keeps what a family owes: whose debts are forgotten for that, those that are paid and those of too many.
+    pub(super) fn keep(&mut self, until: i128, root: Pid) -> Vec<Pid> {
+        self.left.insert((until, root));
+        let mut gone = Vec::new();
+        while let Some((until, root)) = self.left.first().copied()
+            && (self.left.len() > DEBTS || self.queue.is_past(until))
+        {
+            self.left.pop_first();
+            gone.push(root);
+        }
+        gone
+    }
+
+    pub(super) fn set_slots(&mut self, slots: u32, families: &HashMap<Pid, Family>) {
+        let roots = &self.roots;
+        let family = |index: Index| families.get(roots.get(index as usize)?);
+        self.queue.set_slots(slots, |index| family(index).map_or(1, |family| family.processes.min(slots)));
     }
 
     /// The root of the family that is next.
     pub(super) fn next(&mut self) -> Option<Pid> {
-        self.queue.next().and_then(|index| self.roots[index as usize])
+        self.queue.next().map(|index| self.roots[index as usize])
     }
 
     /// The root of the family that would be next if no time went by.
     pub(super) fn first(&self) -> Option<Pid> {
-        self.queue.first().and_then(|index| self.roots[index as usize])
+        self.queue.first().map(|index| self.roots[index as usize])
+    }
+}
+
+/// Makes room by an eighth: what many parked processes have should not be half empty.
+pub(super) fn make_room<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 8 + 4);
     }
 }

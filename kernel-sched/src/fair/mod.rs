@@ -6,22 +6,28 @@
 //!
 //! **Warm slots.** A process whose context is still in the free slot's cache saves most of its prefill. It goes first while
 //! it is at most `L` (the slack) ahead of its due and at most `L + C` ahead of the furthest behind, `C` being the cost of
-//! the dearest call; a turn on one slot lasts a slice of use at most. `L` is the one price of cache hits in fairness.
+//! the dearest call of late; a turn on one slot lasts a slice of use at most. `L` is the one price of cache hits in fairness.
 //!
 //! **Patience.** Who has waited longer than that may spend slack too, before the warm: where more is asked for than the slots
 //! give, the longest wait would otherwise be that of those who are a little ahead of their due.
 //!
-//! **Bounds**, in cost, reservations counted, where more families want slots than there are: nobody is ahead of its due by more than `C + L`; two who both wait all the
-//! time differ by at most `(2C + L) / w`, `w` the smaller weight; nobody starves.
+//! **Bounds**, in cost, reservations counted, where more families want slots than there are and none is due more than three
+//! quarters of what it can use: nobody is ahead of its due by more than `C + L`; two who both wait all the time differ by at most
+//! `(2C + L) / w`, `w` the smaller weight; nobody starves. Who is due more than it can use has all of that, but for a call now and then;
+//! the others differ by at most `(4C + L) / w`: no slot stays free for the sake of a bound. When a weight, the number of
+//! slots or who asks changes, what each is behind or ahead stays as many tokens, but who could not have used more claims `C` at
+//! most. What [`Scheduler::take`] gives out of turn is charged, and outside these bounds until the others had as much.
 //!
 //! Every operation takes O(log n) of the waiting.
 
 mod classes;
+mod dearest;
 mod family;
 mod queue;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, VecDeque};
 
+use foldhash::{HashMap, HashMapExt};
 use kernel_types::{Pid, Priority};
 
 use crate::clock::Clock;
@@ -30,30 +36,44 @@ use crate::weight::Weight;
 use crate::{Charge, Demand, Entry, Grant, Micros, SchedError, Scheduler, Slot, Standing};
 
 use self::family::{Family, Tenant};
-use self::queue::{Queue, Reserved};
+use self::queue::{Index, Queue};
 
 /// The slack of a scheduler that is told none: 20,000 tokens of input.
 const SLACK: Cost = Cost(200_000);
 const SLICE: Micros = Micros(60_000_000);
 /// As long as most providers keep a prefix: what waits for longer is cold anyway.
 const PATIENCE: Micros = Micros(300_000_000);
+/// Of so many tenants without processes it is remembered what they had.
+const DESERTED: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
 enum State {
     Idle,
     Waiting { since: Micros, demand: Demand, order: u64 },
-    Holding { since: Micros, slot: u32, reserved: (Reserved, Reserved) },
+    Holding { since: Micros, slot: u32, reserved: (Cost, Cost) },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Process {
     family: Pid,
     level: u8,
-    state: State,
+    /// Nothing while it is idle: most are, and theirs is all the memory there is of them.
+    busy: Option<Box<State>>,
 }
 
-/// What is promised of a process that wants nothing, the family it may be the root of included.
-const _: () = assert!(size_of::<(Pid, Process)>() + size_of::<(Pid, Family)>() <= 256);
+impl Process {
+    fn state(&self) -> State {
+        self.busy.as_deref().copied().unwrap_or(State::Idle)
+    }
+
+    fn set(&mut self, state: State) {
+        match (state, &mut self.busy) {
+            (State::Idle, busy) => *busy = None,
+            (state, Some(busy)) => **busy = state,
+            (state, busy) => *busy = Some(Box::new(state)),
+        }
+    }
+}
 
 /// Who ran last on a slot, and how long in a row.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +124,8 @@ pub struct Fair {
     /// Tenants by their place in the queue.
     places: Vec<u64>,
     top: Queue,
+    /// Tenants without processes, in the order in which the last one left.
+    deserted: VecDeque<u64>,
     turns: HashMap<u32, Turn>,
     slots: u32,
     requests: u64,
@@ -123,6 +145,7 @@ impl Default for Fair {
             weights: HashMap::new(),
             places: Vec::new(),
             top: Queue::new(1, SLACK),
+            deserted: VecDeque::new(),
             turns: HashMap::new(),
             slots: 1,
             requests: 0,
@@ -175,6 +198,7 @@ impl Fair {
     }
 
     fn family_of(&mut self, entry: &Entry) -> &mut Family {
+        self.come_back(entry.family);
         let (slots, slack) = (self.slots, self.slack);
         let (top, places, weights) = (&mut self.top, &mut self.places, &self.weights);
         let tenants = &mut self.tenants;
@@ -188,9 +212,28 @@ impl Fair {
                 places[place] = entry.tenant;
                 Tenant::new(index, slots, slack)
             });
+            self.deserted.retain(|deserted| *deserted != entry.tenant);
             let index = tenant.add(entry.family, Weight::of(entry.share));
             Family::new(entry.tenant, index)
         })
+    }
+
+    /// A family all of whose processes had left has one again: it owes what it owed, or starts anew if that is paid.
+    fn come_back(&mut self, root: Pid) {
+        let Some(family) = self.families.get_mut(&root) else { return };
+        let (number, Some(until)) = (family.tenant, family.owes_until.take().map(|until| *until)) else {
+            return;
+        };
+        let Some(tenant) = self.tenants.get_mut(&number) else { return };
+        tenant.left.remove(&(until, root));
+        if tenant.queue.is_past(until) {
+            let index = family.index;
+            self.families.remove(&root);
+            tenant.forget(index);
+        } else {
+            tenant.families += 1;
+            self.deserted.retain(|deserted| *deserted != number);
+        }
     }
 
     /// A family has a process more or less: so many slots can it use, and its tenant.
@@ -210,7 +253,7 @@ impl Fair {
     }
 
     fn demand(&self, pid: Pid) -> Option<Demand> {
-        match self.processes.get(&pid)?.state {
+        match self.processes.get(&pid)?.state() {
             State::Waiting { demand, .. } => Some(demand),
             _ => None,
         }
@@ -253,13 +296,13 @@ impl Fair {
         let late = |pid: &Pid| self.first_of(*pid).is_some_and(|(_, since)| now.since(since) > self.slice);
         let may = slot.warm.iter().filter(|pid| !over(pid) && !late(pid));
         let places = may.filter_map(|pid| self.ahead(*pid));
-        places.min().map(|(_, _, pid)| pid)
+        places.min().map(|(.., pid)| pid)
     }
 
     /// Who is next in the family of a process, if that is another, and since when it waits.
     fn first_of(&self, pid: Pid) -> Option<(Pid, Micros)> {
         let first = self.families.get(&self.processes.get(&pid)?.family)?.first()?;
-        match self.processes.get(&first).filter(|_| first != pid)?.state {
+        match self.processes.get(&first).filter(|_| first != pid)?.state() {
             State::Waiting { since, .. } => Some((first, since)),
             _ => None,
         }
@@ -268,23 +311,24 @@ impl Fair {
     /// Who has waited longest, if for too long, and may go before who is next.
     fn overdue(&self, now: Micros) -> Option<Pid> {
         let pid = *self.waiting.first_key_value()?.1;
-        let State::Waiting { since, .. } = self.processes.get(&pid)?.state else { return None };
+        let State::Waiting { since, .. } = self.processes.get(&pid)?.state() else { return None };
         if now.since(since) <= self.patience {
             return None;
         }
-        self.ahead(pid).map(|(_, _, pid)| pid)
+        self.ahead(pid).map(|(.., pid)| pid)
     }
 
-    /// The place of one who waits among those who may spend slack; nothing if it may not.
-    fn ahead(&self, pid: Pid) -> Option<(i128, u64, Pid)> {
+    /// The place of one who waits among those who may spend slack: the deadline of its tenant, then that of its family, since
+    /// virtual times of different tenants do not compare. Nothing if it may not.
+    fn ahead(&self, pid: Pid) -> Option<(i128, i128, u64, Pid)> {
         let process = self.processes.get(&pid)?;
-        let State::Waiting { order, .. } = process.state else { return None };
+        let State::Waiting { order, .. } = process.state() else { return None };
         let family = self.families.get(&process.family)?;
         let tenant = self.tenants.get(&family.tenant)?;
         let urgent = family.level().is_none_or(|level| process.level <= level);
         let may = urgent && self.top.may_go(tenant.index) && tenant.queue.may_go(family.index);
-        let (deadline, _) = tenant.queue.deadline(family.index)?;
-        may.then_some((deadline, order, pid))
+        let (of_tenant, of_family) = (self.top.deadline(tenant.index)?, tenant.queue.deadline(family.index)?);
+        may.then_some((of_tenant, of_family, order, pid))
     }
 
     fn cold(&mut self) -> Option<Pid> {
@@ -294,19 +338,33 @@ impl Fair {
         self.families.get(&root)?.first()
     }
 
+    fn grant(&mut self, pid: Pid, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
+        let process = self.processes.get_mut(&pid)?;
+        let State::Waiting { since, demand, order } = process.state() else { return None };
+        let family = self.families.get_mut(&process.family)?;
+        let tenant = self.tenants.get_mut(&family.tenant)?;
+        self.waiting.remove(&order);
+        family.quit(process.level, order, pid);
+        let cost = demand.cost();
+        let reserved = (self.top.start(tenant.index, cost), tenant.queue.start(family.index, cost));
+        process.set(State::Holding { since: now, slot: slot.number, reserved });
+        let root = process.family;
+        match self.turns.get_mut(&slot.number).filter(|turn| turn.pid == pid && turn.used < self.slice) {
+            Some(_) => {}
+            None => drop(self.turns.insert(slot.number, Turn { pid, used: Micros(0) })),
+        }
+        self.refresh(root);
+        Some(Grant { pid, demand, waited: now.since(since) })
+    }
+
     fn set_slots(&mut self, slots: u32) {
         if self.slots != slots {
             self.slots = slots;
-            self.top.set_slots(slots);
-            self.tenants.values_mut().for_each(|tenant| tenant.queue.set_slots(slots));
-            for family in self.families.values() {
-                if let Some(tenant) = self.tenants.get_mut(&family.tenant) {
-                    tenant.queue.set_usable(family.index, family.processes.min(slots));
-                }
-            }
-            for tenant in self.tenants.values() {
-                self.top.set_usable(tenant.index, tenant.processes.min(slots));
-            }
+            let (tenants, places, families) = (&mut self.tenants, &self.places, &self.families);
+            tenants.values_mut().for_each(|tenant| tenant.set_slots(slots, families));
+            let of_place = |place: Index| places.get(place as usize).and_then(|tenant| tenants.get(tenant));
+            self.top
+                .set_slots(slots, |place| of_place(place).map_or(1, |tenant| tenant.processes.min(slots)));
         }
     }
 
@@ -314,7 +372,8 @@ impl Fair {
     fn release(&mut self, pid: Pid, charge: Option<Cost>) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
         let (root, level) = (process.family, process.level);
-        let state = std::mem::replace(&mut process.state, State::Idle);
+        let state = process.state();
+        process.set(State::Idle);
         let Some(family) = self.families.get_mut(&root) else { return };
         match state {
             State::Idle => return,
@@ -341,15 +400,42 @@ impl Fair {
         if left > 0 {
             return;
         }
-        let Some(family) = self.families.remove(&process.family) else { return };
-        let (tenant, index) = (family.tenant, family.index);
-        let Some(known) = self.tenants.get_mut(&tenant) else { return };
-        known.remove(index);
-        if known.families == 0 {
-            self.top.remove(known.index);
-            self.tenants.remove(&tenant);
-        } else {
-            self.refresh_tenant(tenant);
+        self.leave(process.family);
+    }
+
+    /// The last process of a family left. What the family owes is kept until virtual time has caught up with it, lest a chain of
+    /// processes of which each leaves before the next one asks starts anew time and again.
+    fn leave(&mut self, root: Pid) {
+        let Some(family) = self.families.get_mut(&root) else { return };
+        let (number, index) = (family.tenant, family.index);
+        let Some(tenant) = self.tenants.get_mut(&number) else { return };
+        tenant.families -= 1;
+        family.owes_until = tenant.queue.owes_until(index).map(Box::new);
+        let gone = match family.owes_until.as_deref().copied() {
+            Some(until) => tenant.keep(until, root),
+            None => vec![root],
+        };
+        for root in gone {
+            if let Some(family) = self.families.remove(&root) {
+                tenant.forget(family.index);
+            }
+        }
+        if tenant.families > 0 {
+            return self.refresh_tenant(number);
+        }
+        self.deserted.push_back(number);
+        if self.deserted.len() > DESERTED
+            && let Some(oldest) = self.deserted.pop_front()
+        {
+            self.forget_tenant(oldest);
+        }
+    }
+
+    fn forget_tenant(&mut self, number: u64) {
+        let Some(tenant) = self.tenants.remove(&number) else { return };
+        self.top.remove(tenant.index);
+        for (_, root) in tenant.left {
+            self.families.remove(&root);
         }
     }
 }
@@ -363,10 +449,10 @@ impl Scheduler for Fair {
         self.clock.check(now)?;
         self.clock.advance(now);
         let level = entry.priority.value();
-        let Some(known) = self.processes.get(&entry.pid).copied() else {
+        let Some(known) = self.processes.get(&entry.pid).cloned() else {
             self.family_of(&entry).processes += 1;
             self.recount(entry.family, 1);
-            self.processes.insert(entry.pid, Process { family: entry.family, level, state: State::Idle });
+            self.processes.insert(entry.pid, Process { family: entry.family, level, busy: None });
             self.reweigh(entry.family, entry.share);
             return Ok(());
         };
@@ -374,12 +460,12 @@ impl Scheduler for Fair {
             process.level = level;
         }
         let Some(family) = self.families.get_mut(&known.family) else { return Ok(()) };
-        if let State::Waiting { order, .. } = known.state {
+        if let State::Waiting { order, .. } = known.state() {
             family.quit(known.level, order, entry.pid);
             family.join(level, order, entry.pid);
         }
         self.reweigh(known.family, entry.share);
-        if matches!(known.state, State::Waiting { .. }) {
+        if matches!(known.state(), State::Waiting { .. }) {
             self.refresh(known.family);
         }
         Ok(())
@@ -389,10 +475,10 @@ impl Scheduler for Fair {
         self.clock.check(now)?;
         let order = self.requests + 1;
         let process = self.processes.get_mut(&pid).ok_or(SchedError::Unknown(pid))?;
-        if !matches!(process.state, State::Idle) {
+        if !matches!(process.state(), State::Idle) {
             return Err(SchedError::AlreadyAsked(pid));
         }
-        process.state = State::Waiting { since: now, demand, order };
+        process.set(State::Waiting { since: now, demand, order });
         let (root, level) = (process.family, process.level);
         if let Some(family) = self.families.get_mut(&root) {
             family.join(level, order, pid);
@@ -409,28 +495,19 @@ impl Scheduler for Fair {
         self.set_slots(slot.of.max(1));
         let pid = self.cold()?;
         let pid = self.overdue(now).or_else(|| self.warm(slot, now)).unwrap_or(pid);
-        let process = self.processes.get_mut(&pid)?;
-        let State::Waiting { since, demand, order } = process.state else { return None };
-        let family = self.families.get_mut(&process.family)?;
-        let tenant = self.tenants.get_mut(&family.tenant)?;
-        self.waiting.remove(&order);
-        family.quit(process.level, order, pid);
-        let cost = demand.cost();
-        let reserved = (self.top.start(tenant.index, cost), tenant.queue.start(family.index, cost));
-        process.state = State::Holding { since: now, slot: slot.number, reserved };
-        let root = process.family;
-        match self.turns.get_mut(&slot.number).filter(|turn| turn.pid == pid && turn.used < self.slice) {
-            Some(_) => {}
-            None => drop(self.turns.insert(slot.number, Turn { pid, used: Micros(0) })),
-        }
-        self.refresh(root);
-        Some(Grant { pid, demand, waited: now.since(since) })
+        self.grant(pid, slot, now)
+    }
+
+    fn take(&mut self, pid: Pid, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
+        let now = self.clock.advance(now);
+        self.set_slots(slot.of.max(1));
+        self.grant(pid, slot, now)
     }
 
     fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {
         self.clock.check(now)?;
         let process = self.processes.get(&pid).ok_or(SchedError::Unknown(pid))?;
-        let State::Holding { slot, .. } = process.state else { return Err(SchedError::NoGrant(pid)) };
+        let State::Holding { slot, .. } = process.state() else { return Err(SchedError::NoGrant(pid)) };
         self.clock.advance(now);
         if let Some(turn) = self.turns.get_mut(&slot).filter(|turn| turn.pid == pid) {
             turn.used.0 = turn.used.0.saturating_add(charge.held.0);
@@ -439,10 +516,21 @@ impl Scheduler for Fair {
         Ok(())
     }
 
+    fn give_back(&mut self, pid: Pid, now: Micros) -> Result<(), SchedError> {
+        self.clock.check(now)?;
+        let process = self.processes.get(&pid).ok_or(SchedError::Unknown(pid))?;
+        if !matches!(process.state(), State::Holding { .. }) {
+            return Err(SchedError::NoGrant(pid));
+        }
+        self.clock.advance(now);
+        self.release(pid, None);
+        Ok(())
+    }
+
     fn withdraw(&mut self, pid: Pid, leave: bool, now: Micros) -> Result<bool, SchedError> {
         self.clock.check(now)?;
         let process = self.processes.get(&pid).ok_or(SchedError::Unknown(pid))?;
-        let waiting = matches!(process.state, State::Waiting { .. });
+        let waiting = matches!(process.state(), State::Waiting { .. });
         self.clock.advance(now);
         if waiting || leave {
             self.release(pid, None);
@@ -454,10 +542,14 @@ impl Scheduler for Fair {
     }
 
     fn standing(&self, pid: Pid) -> Option<Standing> {
-        Some(match self.processes.get(&pid)?.state {
+        Some(match self.processes.get(&pid)?.state() {
             State::Idle => Standing::Idle,
             State::Waiting { since, .. } => Standing::Waiting(since),
             State::Holding { since, .. } => Standing::Holding(since),
         })
+    }
+
+    fn lag(&self, pid: Pid) -> Option<i64> {
+        Self::lag(self, pid)
     }
 }

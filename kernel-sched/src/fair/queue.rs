@@ -5,16 +5,22 @@
 //!
 //! A member of weight `w` has a virtual time `v`, its service so far divided by its weight. At dispatch the estimate is
 //! added to it as a reservation, at the end the truth takes its place. `V` is the weighted mean of the virtual times of the
-//! active members (who wait or hold slots), kept from falling. A waiting member is eligible if `v <= V`; of those the one with
-//! the earliest virtual deadline `v + estimate / w` is next. If nobody is eligible, because who is behind holds slots, the
-//! smallest `v` is next: no slot stays free. Who sleeps keeps its lag `V - v`, at most a call's worth of it.
+//! active members (who wait or hold slots), brought up to date by grants and ends, kept from falling, and not held back by
+//! those who leave with more than they were due or come with a claim: it goes on by the service of all. A waiting member is
+//! eligible if `v <= V`; of those the one with the earliest virtual deadline `v + request / w` is next, the request being one
+//! size for all and `w` what the weight counts for when it asks, or when its time or its share changes while it waits. If
+//! nobody is eligible, because who is behind holds slots, the smallest `v` is next: no slot stays free. Who sleeps keeps its
+//! lag `V - v`: what it is owed up to `C`, the cost of the dearest call of late, what it owes up to `L + C` or `L` and its own
+//! last call. Where more is asked for than the slots give nobody owes more, and a nap gains nothing; what was served while
+//! slots stood free is not held against anybody for ever.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cost::Cost;
 use crate::weight::Weight;
 
 use super::classes::{Classes, Share};
+use super::dearest::Dearest;
 
 /// Virtual time is counted in 2^-20 of a tenth of a token at the middle weight: rounding stays below a token in 10^9 calls.
 const SCALE: i128 = 1 << 30;
@@ -22,6 +28,10 @@ const SCALE: i128 = 1 << 30;
 /// The request of every call: what counts for its deadline, 5,000 tokens of input. A call's own cost would let long ones wait
 /// until all others had as much; with one size for all, equals are served in the order of their virtual times.
 const REQUEST: u64 = 50_000;
+
+/// The window of virtual time in which a call counts for the dearest: until a member of the middle weight had 320,000 tokens of
+/// input, tens of calls.
+const WINDOW: i128 = 64 * REQUEST as i128 * SCALE / 1024;
 
 /// Of those who could be next, so many are looked at for one within the bounds. Nearly always it is the first.
 const LOOKED_AT: usize = 64;
@@ -31,26 +41,22 @@ pub(super) type Index = u32;
 
 #[derive(Clone, Debug)]
 struct Member {
-    /// Virtual time, reservations included; while it sleeps, less the virtual time at which it fell asleep.
+    /// Virtual time, reservations included; while it sleeps, how much it is ahead of its due, in tenths of tokens times [`SCALE`]:
+    /// nobody knows what its weight will count for when it wakes.
     time: i128,
     share: Share,
-    /// Slots it holds, and the virtual time reserved for them.
+    /// Slots it holds.
     holds: u32,
-    outstanding: i128,
     /// It waits for a slot; the virtual deadline and the order of its request.
-    waits: Option<(i128, u64)>,
+    waits: Option<Box<(i128, u64)>>,
     eligible: bool,
     /// It waits or holds a slot.
     active: bool,
     /// The virtual time at which it fell asleep.
     slept: i128,
-    /// How far behind it may be when it wakes: the estimate it last asked for.
+    /// What the last call that it ended cost: that it owes however long ago all others forgot it.
     last: u64,
 }
-
-/// What was reserved at a dispatch, to be handed back at the end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Reserved(i128);
 
 /// Members that share slots by their weights.
 #[derive(Clone, Debug)]
@@ -67,8 +73,7 @@ pub(super) struct Queue {
     classes: Classes,
     now: i128,
     requests: u64,
-    /// The dearest call seen: C of the bounds.
-    dearest: u64,
+    dearest: Dearest,
 }
 
 impl Queue {
@@ -84,12 +89,21 @@ impl Queue {
             classes: Classes::new(slots),
             now: 0,
             requests: 0,
-            dearest: 0,
+            dearest: Dearest::default(),
         }
     }
 
-    pub(super) fn set_slots(&mut self, slots: u32) {
-        self.classes.set_slots(slots);
+    /// There are so many slots now, of which each member can use so many.
+    pub(super) fn set_slots(&mut self, slots: u32, usable: impl Fn(Index) -> u32) {
+        let others = (0..).zip(&self.members).filter_map(|(index, member)| {
+            let member = member.as_ref()?;
+            Some((index, Share { usable: usable(index).max(1), ..member.share }))
+        });
+        let others: Vec<(Index, Share)> = others.collect();
+        self.rearrange(&others, |queue| {
+            queue.classes.set_slots(slots);
+            others.iter().for_each(|(index, share)| queue.set_share(*index, *share));
+        });
     }
 
     pub(super) const fn set_slack(&mut self, slack: Cost) {
@@ -102,7 +116,6 @@ impl Queue {
             time: 0,
             share: Share { weight: weight.units(), usable: 1 },
             holds: 0,
-            outstanding: 0,
             waits: None,
             eligible: false,
             active: false,
@@ -113,20 +126,21 @@ impl Queue {
             self.members[index as usize] = Some(member);
             return index;
         }
+        super::family::make_room(&mut self.members);
         self.members.push(Some(member));
         Index::try_from(self.members.len() - 1).expect("2^32 members do not fit in memory")
     }
 
     /// Forgets a member, whatever it does.
     pub(super) fn remove(&mut self, index: Index) {
-        self.unask(index);
-        if let Some(member) = self.members.get_mut(index as usize).and_then(Option::take) {
-            if member.active {
-                self.classes.remove(member.share, member.time);
-            }
-            self.holding.remove(&(member.time, index));
-            self.free.push(index);
-        }
+        self.take_request(index);
+        let member = self.member_mut(index);
+        member.holds = 0;
+        let time = member.time;
+        self.holding.remove(&(time, index));
+        self.rest(index);
+        self.members[index as usize] = None;
+        self.free.push(index);
     }
 
     fn member(&self, index: Index) -> &Member {
@@ -137,57 +151,85 @@ impl Queue {
         self.members[index as usize].as_mut().expect("callers keep indices of members only")
     }
 
-    /// Gives a member another weight. What it is due and has not had, or has had before its time, stays as many tokens; what is
-    /// reserved for calls under way is settled as it was reserved.
+    /// Gives a member another weight.
     pub(super) fn reweigh(&mut self, index: Index, weight: Weight) {
-        let usable = self.member(index).share.usable;
-        self.reshare(index, Share { weight: weight.units(), usable });
+        let share = self.member(index).share;
+        self.reshare(index, Share { weight: weight.units(), ..share });
     }
 
     /// Says how many slots a member can use at once.
     pub(super) fn set_usable(&mut self, index: Index, slots: u32) {
-        let weight = self.member(index).share.weight;
-        self.reshare(index, Share { weight, usable: slots.max(1) });
+        let share = self.member(index).share;
+        self.reshare(index, Share { usable: slots.max(1), ..share });
     }
 
     fn reshare(&mut self, index: Index, new: Share) {
-        let (old, now) = (self.member(index).share, self.now);
-        if old == new {
-            return;
+        if self.member(index).share != new {
+            self.rearrange(&[(index, new)], |queue| queue.set_share(index, new));
         }
-        let asked = self.take_request(index);
+    }
+
+    fn set_share(&mut self, index: Index, new: Share) {
         let member = self.member_mut(index);
-        let (before, active) = (member.time, member.active);
-        let start = if active { now + member.outstanding } else { 0 };
-        member.time = start + (before - start) * i128::from(old.weight) / i128::from(new.weight.max(1));
-        member.share = new;
-        let after = member.time;
+        let old = std::mem::replace(&mut member.share, new);
+        let (active, time) = (member.active, member.time);
         if active {
-            self.classes.remove(old, before);
-            self.classes.add(new, after);
+            self.classes.take(old, index, time);
+            self.classes.put(new, index, time);
         }
-        if self.holding.remove(&(before, index)) {
-            self.holding.insert((after, index));
+    }
+
+    /// Changes the number of slots or the shares of some. Of all whose weights count for something else then, the distance from
+    /// `now` is stretched so that it stays as many tokens.
+    fn rearrange(&mut self, others: &[(Index, Share)], change: impl FnOnce(&mut Self)) {
+        let (before, cap) = (self.classes.mean(), self.classes.cap());
+        let counted = |(index, _): &(Index, Share)| (*index, self.effective(*index));
+        let mut counted: BTreeMap<Index, u32> = others.iter().map(counted).collect();
+        change(self);
+        for index in self.classes.recap() {
+            counted.entry(index).or_insert(self.member(index).share.capped(cap));
         }
-        if let Some((cost, order)) = asked {
-            self.put_request(index, cost, order);
+        counted.into_iter().for_each(|(index, old)| self.stretch_lag(index, old, None));
+        self.classes.keep_mean(before);
+    }
+
+    /// Others are active now than before: the weights that are more than a slot's worth may count for something else. What their
+    /// members are behind by more than `C` they could not have used, and do not claim from those who came.
+    fn recap(&mut self) {
+        let (before, cap, most) = (self.classes.mean(), self.classes.cap(), self.dearest.cost());
+        for index in self.classes.recap() {
+            self.stretch_lag(index, self.member(index).share.capped(cap), Some(most));
         }
+        self.classes.keep_mean(before);
+    }
+
+    /// The weight of a member counted for `old` and counts for something else now.
+    fn stretch_lag(&mut self, index: Index, old: u32, most: Option<u64>) {
+        let (now, new) = (self.now, self.effective(index));
+        let Member { active, time, .. } = *self.member(index);
+        if active && old != new {
+            let ahead = (time - now) * i128::from(old) / i128::from(new.max(1));
+            let ahead = most.map_or(ahead, |most| ahead.max(-stretch(most, new)));
+            self.shift(index, now + ahead - time);
+        }
+    }
+
+    /// What the weight of a member counts for.
+    fn effective(&self, index: Index) -> u32 {
+        self.classes.effective(self.member(index).share)
     }
 
     /// The member waits for a slot, for a call of this cost; a second time: for another one in its place.
     pub(super) fn ask(&mut self, index: Index, cost: Cost) {
-        self.dearest = self.dearest.max(cost.0);
+        self.dearest.note(cost.0);
         if !self.member(index).active {
             self.wake(index);
         }
-        let order = self.take_request(index).map_or_else(
-            || {
-                self.requests += 1;
-                self.requests
-            },
-            |(_, order)| order,
-        );
-        self.put_request(index, cost.0, order);
+        let order = self.take_request(index).unwrap_or_else(|| {
+            self.requests += 1;
+            self.requests
+        });
+        self.put_request(index, order);
     }
 
     /// It does not wait any more.
@@ -200,41 +242,42 @@ impl Queue {
 
     /// Virtual time stands still between two grants: who asks again before the next one has its place as if it had never left.
     fn wake(&mut self, index: Index) {
-        let now = self.now;
-        let effective = self.classes.effective(self.member(index).share);
-        let behind = stretch(self.dearest, effective);
-        let ahead = stretch(self.dearest.saturating_add(self.slack.0), effective);
+        let (now, before) = (self.now, self.classes.mean());
+        let (dearest, slack) = (self.dearest.cost(), self.slack.0);
         let member = self.member_mut(index);
+        let owes = slack.saturating_add(dearest.max(member.last));
+        let most = (-i128::from(dearest) * SCALE, i128::from(owes) * SCALE);
         let slept = member.slept < now;
-        member.time = now + if slept { member.time.clamp(-behind, ahead) } else { member.time };
+        let ahead = if slept { member.time.clamp(most.0, most.1) } else { member.time };
         member.active = true;
-        let (share, time) = (member.share, member.time);
-        self.classes.add(share, time);
+        let share = member.share;
+        let time = now + ahead / i128::from(self.effective(index).max(1));
+        self.member_mut(index).time = time;
+        self.classes.put(share, index, time);
+        self.classes.keep_mean(before);
     }
 
     /// Falls asleep if it neither waits nor holds a slot.
     fn rest(&mut self, index: Index) {
-        let member = self.member(index);
+        let (now, effective, before) = (self.now, self.effective(index), self.classes.mean());
+        let member = self.member_mut(index);
         if member.holds > 0 || member.waits.is_some() || !member.active {
             return;
         }
-        let now = self.now;
-        let member = self.member_mut(index);
         let (share, time) = (member.share, member.time);
+        member.time = (time - now) * i128::from(effective);
         member.active = false;
         member.slept = now;
-        member.time -= now;
-        self.classes.remove(share, time);
+        self.classes.take(share, index, time);
+        self.classes.keep_mean(before);
     }
 
-    fn put_request(&mut self, index: Index, cost: u64, order: u64) {
-        let now = self.now;
-        let effective = self.classes.effective(self.member(index).share);
+    fn put_request(&mut self, index: Index, order: u64) {
+        let (now, effective) = (self.now, self.effective(index));
         let member = self.member_mut(index);
         let deadline = member.time + stretch(REQUEST, effective);
-        member.waits = Some((deadline, order));
+        member.waits = Some(Box::new((deadline, order)));
         member.eligible = member.time <= now;
-        member.last = cost;
         let (time, eligible) = (member.time, member.eligible);
         self.waiting.insert((time, order, index));
         if eligible {
@@ -242,16 +285,16 @@ impl Queue {
         }
     }
 
-    /// Takes a request out of the queues: its cost and order.
-    fn take_request(&mut self, index: Index) -> Option<(u64, u64)> {
+    /// Takes a request out of the queues: its order.
+    fn take_request(&mut self, index: Index) -> Option<u64> {
         let member = self.member_mut(index);
-        let (deadline, order) = member.waits.take()?;
-        let (time, cost) = (member.time, member.last);
+        let (deadline, order) = *member.waits.take()?;
+        let time = member.time;
         if std::mem::take(&mut member.eligible) {
             self.eligible.remove(&(deadline, order, index));
         }
         self.waiting.remove(&(time, order, index));
-        Some((cost, order))
+        Some(order)
     }
 
     /// Moves a member in virtual time.
@@ -267,21 +310,24 @@ impl Queue {
         if self.holding.remove(&(before, index)) {
             self.holding.insert((time, index));
         }
-        if let Some((cost, order)) = asked {
-            self.put_request(index, cost, order);
+        if let Some(order) = asked {
+            self.put_request(index, order);
         }
     }
 
     /// Brings virtual time up to the mean of the active members.
     fn advance(&mut self) {
+        self.recap();
+        self.classes.settle_mean();
         let Some(mean) = self.classes.mean().filter(|mean| *mean > self.now) else { return };
         let (from, to) = (self.now, mean);
         self.now = to;
+        self.dearest.pass(to, WINDOW);
         let newly = self.waiting.range((from, 0, 0)..(to + 1, 0, 0)).map(|(_, _, index)| *index);
         let newly: Vec<Index> = newly.collect();
         for index in newly {
             let member = self.members[index as usize].as_mut().expect("who waits is a member");
-            if let Some((deadline, order)) = member.waits.filter(|_| !member.eligible) {
+            if let Some((deadline, order)) = member.waits.as_deref().copied().filter(|_| !member.eligible) {
                 member.eligible = true;
                 self.eligible.insert((deadline, order, index));
             }
@@ -309,67 +355,88 @@ impl Queue {
     /// weights.
     fn is_near(&self, index: Index) -> bool {
         let member = self.member(index);
+        let least = self.least().unwrap_or(member.time);
+        member.time <= least + self.bound(self.effective(index))
+    }
+
+    /// The smallest virtual time of those who wait or hold slots.
+    fn least(&self) -> Option<i128> {
         let waits = self.waiting.first().map(|(time, _, _)| *time);
         let holds = self.holding.first().map(|(time, _)| *time);
-        let least = waits.into_iter().chain(holds).min().unwrap_or(member.time);
-        let effective = self.classes.effective(member.share);
-        member.time <= least + stretch(self.slack.0.saturating_add(self.dearest), effective)
+        waits.into_iter().chain(holds).min()
+    }
+
+    /// How far ahead of the furthest behind a member may be when it is granted a slot.
+    fn bound(&self, effective: u32) -> i128 {
+        stretch(self.slack.0.saturating_add(self.dearest.cost()), effective)
     }
 
     /// Whether a member that waits may go before who is next, being warm: not if it is further ahead
     /// of anybody who waits or holds a slot than the bound for the two allows, whatever the other's weight.
     pub(super) fn may_go(&self, index: Index) -> bool {
         let member = self.member(index);
-        let effective = self.classes.effective(member.share);
+        let effective = self.effective(index);
         self.slack.0 > 0
             && member.waits.is_some()
             && member.time <= self.now + stretch(self.slack.0, effective)
             && self.is_near(index)
     }
 
-    /// Orders members that may go: smaller goes first.
-    pub(super) fn deadline(&self, index: Index) -> Option<(i128, u64)> {
-        self.member(index).waits
+    /// The virtual deadline of a member that waits.
+    pub(super) fn deadline(&self, index: Index) -> Option<i128> {
+        self.member(index).waits.as_deref().map(|(deadline, _)| *deadline)
     }
 
-    /// A slot goes to a member, which may ask again for another.
-    pub(super) fn start(&mut self, index: Index, cost: Cost) -> Reserved {
+    /// A slot goes to a member, which may ask again for another: what is to be given to [`Queue::end`].
+    pub(super) fn start(&mut self, index: Index, cost: Cost) -> Cost {
         self.take_request(index);
-        let reserved = stretch(cost.0, self.classes.effective(self.member(index).share));
+        self.dearest.note(cost.0);
+        let reserved = stretch(cost.0, self.effective(index));
         self.shift(index, reserved);
         let member = self.member_mut(index);
         member.holds += 1;
         let time = member.time;
-        member.outstanding += reserved;
         self.holding.insert((time, index));
         // Now: whoever is served and leaves before the next grant took it from the others all the same.
         self.advance();
-        Reserved(reserved)
+        cost
     }
 
-    /// It gives the slot back and is charged.
-    pub(super) fn end(&mut self, index: Index, reserved: Reserved, cost: Option<Cost>) {
-        self.dearest = self.dearest.max(cost.map_or(0, |cost| cost.0));
-        let effective = self.classes.effective(self.member(index).share);
-        let charged = cost.map_or(0, |cost| stretch(cost.0, effective));
+    /// It gives the slot back and is charged, or not if there was no call.
+    pub(super) fn end(&mut self, index: Index, reserved: Cost, cost: Option<Cost>) {
+        let most = self.dearest.credible(reserved.0);
+        let cost = cost.map(|cost| cost.0.min(most));
+        let effective = self.effective(index);
+        let charged = cost.map_or(0, |cost| stretch(cost, effective));
         let member = self.member_mut(index);
         member.holds -= 1;
-        member.outstanding -= reserved.0;
+        member.last = cost.unwrap_or(member.last);
         let (holds, time) = (member.holds, member.time);
         if holds == 0 {
             self.holding.remove(&(time, index));
         }
-        self.shift(index, charged - reserved.0);
+        self.shift(index, charged - stretch(reserved.0, effective));
         self.advance();
+        self.dearest.note(cost.unwrap_or(0));
         self.rest(index);
     }
 
-    /// How far a member is behind what it is due, in tenths of tokens; below zero if it is ahead.
+    /// Of a member that sleeps: when virtual time will have caught up with what it owes, if it owes anything.
+    pub(super) fn owes_until(&self, index: Index) -> Option<i128> {
+        let owes = self.member(index).time / i128::from(self.effective(index).max(1));
+        (owes > 0).then_some(self.now + owes)
+    }
+
+    pub(super) const fn is_past(&self, time: i128) -> bool {
+        self.now >= time
+    }
+
+    /// How far a member is behind what it is due, in tenths of tokens by what its weight counts for; below zero if it is ahead.
     pub(super) fn lag(&self, index: Index) -> i64 {
         let member = self.member(index);
-        let behind = if member.active { self.now - member.time } else { -member.time };
-        let served = behind * i128::from(member.share.weight) / SCALE;
-        i64::try_from(served).unwrap_or(if served < 0 { i64::MIN } else { i64::MAX })
+        let effective = i128::from(self.effective(index));
+        let behind = if member.active { (self.now - member.time) * effective } else { -member.time } / SCALE;
+        i64::try_from(behind).unwrap_or(if behind < 0 { i64::MIN } else { i64::MAX })
     }
 }
 

@@ -41,10 +41,10 @@ pub struct Report {
     /// Jain's fairness index of the clients' service per second of their stay: 1 is equal.
     pub jain: f64,
     /// Over windows of 60 s: the service (input and twice the output) of the most and of the least served client, of those who
-    /// wanted to be served all the time; the largest difference,
-    pub max_service_difference: f64,
+    /// wanted to be served all the time; the largest difference, null if in no window there were two of these,
+    pub max_service_difference: Option<f64>,
     /// and the mean one.
-    pub mean_service_difference: f64,
+    pub mean_service_difference: Option<f64>,
 }
 
 const WINDOW: u64 = 60_000_000;
@@ -131,8 +131,9 @@ fn jain(clients: usize, done: &[Done]) -> f64 {
     ratio(sum * sum, count * squares)
 }
 
-/// The largest and the mean difference of service in windows of a minute. A call is served when it ends.
-fn differences(clients: usize, done: &[Done]) -> (f64, f64) {
+/// The largest and the mean difference of service in windows of a minute, if any has two clients to compare. A call is served
+/// when it ends.
+fn differences(clients: usize, done: &[Done]) -> (Option<f64>, Option<f64>) {
     let mut spans: Vec<Vec<(u64, u64)>> = vec![Vec::new(); clients];
     for call in done {
         spans[call.client].push((call.made, call.ended));
@@ -166,8 +167,8 @@ fn differences(clients: usize, done: &[Done]) -> (f64, f64) {
             differences.push(known().fold(0.0, f64::max) - known().fold(f64::MAX, f64::min));
         }
     }
-    let sum: f64 = differences.iter().sum();
-    (differences.iter().copied().fold(0.0, f64::max), ratio(sum, differences.len() as f64))
+    let most = differences.iter().copied().reduce(f64::max);
+    (most, most.map(|_| differences.iter().sum::<f64>() / differences.len() as f64))
 }
 
 /// Spans that touch become one.

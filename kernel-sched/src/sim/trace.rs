@@ -20,14 +20,21 @@ struct Line {
     prefix_blocks: Vec<serde_json::Value>,
 }
 
-/// A line of a trace that is not a call.
-#[derive(Debug, Error)]
-#[error("line {line}: {why}")]
-pub struct BrokenLine {
-    /// Its number, from 1.
-    pub line: usize,
-    /// What is wrong with it.
-    pub why: String,
+/// What is no trace.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BrokenTrace {
+    /// A line that is not a call.
+    #[error("line {line}: {why}")]
+    Line {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no call in it: nothing to measure.
+    #[error("no calls: a trace has at least one line")]
+    Empty,
 }
 
 /// The most tokens a call may have: more is a mistake.
@@ -37,14 +44,14 @@ const MOST_TOKENS: u64 = 100_000_000;
 /// numbers or texts. Empty lines are left out.
 ///
 /// # Errors
-/// [`BrokenLine`] names the first line that does not say this.
-pub fn parse(text: &str) -> Result<Load, BrokenLine> {
+/// [`BrokenTrace`] names the first line that does not say this, or says that there is none.
+pub fn parse(text: &str) -> Result<Load, BrokenTrace> {
     let mut clients: HashMap<String, usize> = HashMap::new();
     let mut blocks: HashMap<String, u64> = HashMap::new();
     let mut load = Load::default();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let broken = |why: String| BrokenLine { line: at + 1, why };
-        let line: Line = serde_json::from_str(line).map_err(|error| broken(error.to_string()))?;
+        let broken = |why: String| BrokenTrace::Line { line: at + 1, why };
+        let line: Line = serde_json::from_str(line).map_err(|error| broken(reason(&error)))?;
         for (name, tokens) in [("input_tokens", line.input_tokens), ("output_tokens", line.output_tokens)] {
             if tokens > MOST_TOKENS {
                 return Err(broken(format!("{name} of {tokens} exceeds the limit of {MOST_TOKENS}")));
@@ -72,5 +79,15 @@ pub fn parse(text: &str) -> Result<Load, BrokenLine> {
             prefix,
         });
     }
-    Ok(load)
+    if load.clients.is_empty() { Err(BrokenTrace::Empty) } else { Ok(load) }
+}
+
+/// What the parser says, without the number that a line has by itself: always 1.
+fn reason(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let whole = error.to_string();
+    match whole.strip_suffix(&place) {
+        Some(why) => format!("{why} at column {}", error.column()),
+        None => whole,
+    }
 }

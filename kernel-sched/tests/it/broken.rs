@@ -24,6 +24,12 @@ enum Defect {
     SettlesTwice,
     KeepsWhatIsWithdrawn,
     IsRandom,
+    TakesTwice,
+    TakesAnother,
+    StandsIdleWhileHolding,
+    RefusesEarlierTimesInNext,
+    KeepsWhatIsGivenBack,
+    KnowsNoSlices,
 }
 
 /// A fifo with a defect.
@@ -32,11 +38,14 @@ struct Broken {
     defect: Defect,
     counter: u64,
     again: VecDeque<Grant>,
+    latest: Micros,
+    /// Who asked last.
+    last: Option<Pid>,
 }
 
 impl Broken {
     fn new(defect: Defect) -> Self {
-        Self { inner: Fifo::new(), defect, counter: 0, again: VecDeque::new() }
+        Self { inner: Fifo::new(), defect, counter: 0, again: VecDeque::new(), latest: Micros(0), last: None }
     }
 
     fn is(&self, defect: Defect) -> bool {
@@ -58,6 +67,7 @@ impl Scheduler for Broken {
 
     fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError> {
         self.counter += 1;
+        (self.latest, self.last) = (now, Some(pid));
         if self.is(Defect::LosesARequest) && self.counter.is_multiple_of(7) {
             return Ok(());
         }
@@ -86,6 +96,13 @@ impl Scheduler for Broken {
         if self.is(Defect::LeavesASlotFree) && self.counter.is_multiple_of(5) {
             return None;
         }
+        if self.is(Defect::RefusesEarlierTimesInNext) && now < self.latest {
+            return None;
+        }
+        let last = self.last.filter(|_| self.is(Defect::KnowsNoSlices));
+        if let Some(grant) = last.and_then(|last| self.inner.take(last, slot, now)) {
+            return Some(grant);
+        }
         let grant = self.inner.next(slot, now)?;
         match self.defect {
             Defect::GrantsTwice => self.again.push_back(grant),
@@ -99,6 +116,29 @@ impl Scheduler for Broken {
             _ => {}
         }
         Some(grant)
+    }
+
+    fn take(&mut self, pid: Pid, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
+        let grant = self.inner.take(pid, slot, now)?;
+        match self.defect {
+            Defect::TakesTwice => self.again.push_back(grant),
+            Defect::TakesAnother => {
+                let other = self.inner.next(slot, now)?;
+                self.again.push_back(grant);
+                return Some(other);
+            }
+            _ => {}
+        }
+        Some(grant)
+    }
+
+    fn give_back(&mut self, pid: Pid, now: Micros) -> Result<(), SchedError> {
+        if self.is(Defect::KeepsWhatIsGivenBack)
+            && matches!(self.inner.standing(pid), Some(Standing::Holding(_)))
+        {
+            return Ok(());
+        }
+        self.inner.give_back(pid, now)
     }
 
     fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {
@@ -126,7 +166,10 @@ impl Scheduler for Broken {
     }
 
     fn standing(&self, pid: Pid) -> Option<Standing> {
-        self.inner.standing(pid)
+        match self.inner.standing(pid) {
+            Some(Standing::Holding(_)) if self.is(Defect::StandsIdleWhileHolding) => Some(Standing::Idle),
+            standing => standing,
+        }
     }
 }
 
@@ -156,16 +199,26 @@ broken_schedulers_fail! {
     SettlesTwice => mistakes_are_named, a_random_walk_is_safe;
     KeepsWhatIsWithdrawn => a_withdrawn_request_is_not_granted, a_random_walk_is_safe;
     IsRandom => it_is_deterministic;
+    TakesTwice => who_is_taken_holds_the_slot, a_random_walk_is_safe;
+    TakesAnother => who_is_taken_holds_the_slot, a_random_walk_is_safe;
+    StandsIdleWhileHolding => a_standing_follows_the_calls, a_random_walk_is_safe;
+    RefusesEarlierTimesInNext => next_survives_time_going_back;
+    KeepsWhatIsGivenBack => a_grant_given_back_is_no_call, a_random_walk_is_safe;
+    KnowsNoSlices => a_slice_ends_a_turn;
 }
 
 #[test]
 fn a_scheduler_that_starves_is_noticed() {
-    fails("starving", || conformance::nobody_starves(|| PriorityRoundRobin::new().with_aging(1 << 40)));
+    let starving = || PriorityRoundRobin::new().with_aging(1 << 40);
+    fails("starving", || conformance::nobody_starves(starving));
+    fails("starving", || conformance::nobody_starves_of_newcomers(starving));
 }
 
 #[test]
 fn a_sound_scheduler_passes_what_the_broken_ones_fail() {
     conformance::each_request_is_granted_once(Fifo::new);
     conformance::the_dead_are_not_granted(Fifo::new);
+    conformance::a_slice_ends_a_turn(Fifo::new);
     conformance::nobody_starves(PriorityRoundRobin::new);
+    conformance::nobody_starves_of_newcomers(PriorityRoundRobin::new);
 }
