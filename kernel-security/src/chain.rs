@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use kernel_types::{AgentRow, BlobHash, Frame, Hash, Pid, Record, Seq, StepNo, Timestamp, hash_bytes};
+use kernel_types::{AgentRow, BlobHash, Frame, Hash, Pid, Record, Seq, StepNo, Timestamp};
 
 /// The body of a record to be sealed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,42 +82,25 @@ pub fn seal_record(prev: &Hash, draft: RecordDraft, salt: [u8; 16]) -> Record {
 /// through `body_hash`.
 #[must_use]
 pub fn link(prev: &Hash, record: &Record) -> Hash {
-    let mut fields = Fields::new("record");
-    fields.bytes(&prev.0);
-    fields.bytes(&record.pid.to_bytes());
-    fields.number(record.number);
-    fields.number(record.step.0);
-    match record.call {
-        Some(Seq(seq)) => {
-            fields.number(1);
-            fields.bytes(&seq.to_be_bytes());
-        }
-        None => fields.number(0),
-    }
-    fields.number(u64::from(record.kind));
-    fields.number(record.at.0);
-    fields.bytes(&record.salt);
-    match &record.blob {
-        Some(address) => {
-            fields.number(1);
-            fields.bytes(&address.0);
-        }
-        None => fields.number(0),
-    }
-    fields.bytes(&record.body_hash.0);
-    fields.finish()
+    let call = record.call.map(|Seq(seq)| seq.to_be_bytes());
+    Frame::new("record")
+        .bytes(&prev.0)
+        .bytes(&record.pid.to_bytes())
+        .number(record.number)
+        .number(record.step.0)
+        .optional(call.as_ref().map(|bytes| &bytes[..]))
+        .number(u64::from(record.kind))
+        .number(record.at.0)
+        .bytes(&record.salt)
+        .optional(record.blob.as_ref().map(|address| &address.0[..]))
+        .bytes(&record.body_hash.0)
+        .finish()
 }
 
 /// The hash of salt and body that a record carries.
 #[must_use]
 pub fn body_hash(salt: &[u8; 16], body: &[u8]) -> Hash {
-    if body.len() > Fields::ROOM_FOR_BODY {
-        return Frame::new("body").bytes(salt).bytes(body).finish();
-    }
-    let mut fields = Fields::new("body");
-    fields.bytes(salt);
-    fields.bytes(body);
-    fields.finish()
+    Frame::new("body").bytes(salt).bytes(body).finish()
 }
 
 /// The seal of an agent row: the hash of all its other columns.
@@ -133,42 +116,4 @@ pub fn seal_row(row: &AgentRow) -> Hash {
         .number(u64::from(row.exited))
         .bytes(&row.image)
         .finish()
-}
-
-/// The canonical form of [`Frame`] gathered on the stack and hashed at once: the same hash in a third of the time, which
-/// counts because every record of every step passes here.
-struct Fields {
-    buffer: [u8; Self::SIZE],
-    used: usize,
-}
-
-impl Fields {
-    const SIZE: usize = 1280;
-    /// Label, salt and three lengths take less than what is left.
-    const ROOM_FOR_BODY: usize = Self::SIZE - 64;
-
-    fn new(label: &str) -> Self {
-        let mut fields = Self { buffer: [0; Self::SIZE], used: 0 };
-        fields.bytes(label.as_bytes());
-        fields
-    }
-
-    fn bytes(&mut self, field: &[u8]) {
-        self.push(&(field.len() as u64).to_be_bytes());
-        self.push(field);
-    }
-
-    fn number(&mut self, field: u64) {
-        self.bytes(&field.to_be_bytes());
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let end = self.used + bytes.len();
-        self.buffer[self.used..end].copy_from_slice(bytes);
-        self.used = end;
-    }
-
-    fn finish(&self) -> Hash {
-        hash_bytes(&self.buffer[..self.used])
-    }
 }

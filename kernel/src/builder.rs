@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kernel_context::{PagerFactory, Replacement};
 use kernel_llm::{Cpu, DeltaSink, Embedder, NoDeltas};
-use kernel_sched::{Fair, Scheduler};
+use kernel_sched::{CpuLimits, Fair, Scheduler};
 use kernel_security::{DenyAll, Policy, Sandbox};
 use kernel_storage::{MemoryStore, Store};
 use kernel_tools::{Driver, Registry};
@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::engine::{self, Shared};
 use crate::error::KernelError;
 use crate::kernel::Kernel;
+use crate::ledger::{Ledger, Quota};
 use crate::parts::{Limits, Parts, Served};
 use crate::program::ProgramFactory;
 use crate::programs::{ReactFactory, ScriptFactory};
@@ -27,7 +28,7 @@ type MakeScheduler = Box<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>;
 /// the fair scheduler, the generational pager, the programs `react` and `script`.
 pub struct KernelBuilder {
     store: Option<Arc<dyn Store>>,
-    cpus: Vec<Arc<dyn Cpu>>,
+    cpus: Vec<(Arc<dyn Cpu>, CpuLimits)>,
     model: Option<String>,
     drivers: Vec<Arc<dyn Driver>>,
     sandbox: Arc<dyn Sandbox>,
@@ -39,6 +40,11 @@ pub struct KernelBuilder {
     capabilities: Capabilities,
     sink: Arc<dyn DeltaSink>,
     limits: Limits,
+    system: Quota,
+    tenants: BTreeMap<String, Quota>,
+    resources: BTreeMap<String, u64>,
+    tool_needs: BTreeMap<String, Vec<(String, u64)>>,
+    model_needs: BTreeMap<String, Vec<(String, u64)>>,
     keep_warm: bool,
     seed: Option<u64>,
 }
@@ -62,6 +68,11 @@ impl Default for KernelBuilder {
             capabilities: Capabilities::all(),
             sink: Arc::new(NoDeltas),
             limits: Limits::default(),
+            system: Quota::default(),
+            tenants: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            tool_needs: BTreeMap::new(),
+            model_needs: BTreeMap::new(),
             keep_warm: true,
             seed: None,
         }
@@ -79,7 +90,14 @@ impl KernelBuilder {
     /// A Cpu; the first one's first model is the default. May be called several times.
     #[must_use]
     pub fn cpu(mut self, cpu: impl Cpu + 'static) -> Self {
-        self.cpus.push(Arc::new(cpu));
+        self.cpus.push((Arc::new(cpu), CpuLimits::default()));
+        self
+    }
+
+    /// A Cpu whose provider takes so much: calls are started no sooner than it would take them. May be called several times.
+    #[must_use]
+    pub fn cpu_within(mut self, cpu: impl Cpu + 'static, limits: CpuLimits) -> Self {
+        self.cpus.push((Arc::new(cpu), limits));
         self
     }
 
@@ -162,6 +180,49 @@ impl KernelBuilder {
         self
     }
 
+    /// What all processes together may spend, in all and in time.
+    #[must_use]
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.system = quota;
+        self
+    }
+
+    /// What the processes of a tenant together may spend. Those of a tenant that is not named here have the system's limits only.
+    #[must_use]
+    pub fn tenant(mut self, name: impl Into<String>, quota: Quota) -> Self {
+        self.tenants.insert(name.into(), quota);
+        self
+    }
+
+    /// A countable thing that calls may need, and how much there is of it: memory of a Cpu, bytes of a GPU, licences.
+    #[must_use]
+    pub fn resource(mut self, name: impl Into<String>, capacity: u64) -> Self {
+        self.resources.insert(name.into(), capacity);
+        self
+    }
+
+    /// What each call of a tool needs of a countable thing while it runs.
+    #[must_use]
+    pub fn tool_needs(mut self, tool: impl Into<String>, resource: impl Into<String>, amount: u64) -> Self {
+        self.tool_needs.entry(tool.into()).or_default().push((resource.into(), amount));
+        self
+    }
+
+    /// What each call of a model needs of a countable thing, from when it asks for a slot until it is answered.
+    #[must_use]
+    pub fn model_needs(mut self, model: impl Into<String>, resource: impl Into<String>, amount: u64) -> Self {
+        self.model_needs.entry(model.into()).or_default().push((resource.into(), amount));
+        self
+    }
+
+    /// At most so many calls of a tool at a time.
+    #[must_use]
+    pub fn tool_slots(self, tool: impl Into<String>, slots: u64) -> Self {
+        let tool = tool.into();
+        let resource = format!("slots of {tool}");
+        self.resource(resource.clone(), slots).tool_needs(tool, resource, 1)
+    }
+
     /// Whether a waiting process's prompt may be sent again, for one token of output, before the provider forgets its prefix:
     /// where the process's own gaps between calls say that this is cheaper. On by default.
     #[must_use]
@@ -180,7 +241,7 @@ impl KernelBuilder {
     /// Assembles the kernel: checks the parts against each other, begins a new epoch on the store, starts the engine.
     ///
     /// # Errors
-    /// [`KernelError::Build`] for parts that do not fit (two tools of one name, an unknown default model),
+    /// [`KernelError::Build`] for parts that do not fit (two tools of one name, an unknown default model, a Cpu's rate of nothing),
     /// [`KernelError::Store`]. Must be called within a tokio runtime.
     pub async fn build(self) -> Result<Kernel, KernelError> {
         let build = |message: String| KernelError::Build(message);
@@ -191,7 +252,8 @@ impl KernelBuilder {
         }
         let mut models = BTreeMap::new();
         let mut default_model = self.model;
-        for (cpu, served) in self.cpus.iter().enumerate() {
+        for (cpu, (served, limits)) in self.cpus.iter().enumerate() {
+            limits.check().map_err(|error| build(format!("Cpu {cpu}: {error}")))?;
             let infos = served.models();
             if infos.is_empty() {
                 return Err(build(format!("Cpu {cpu} runs no model")));
@@ -212,10 +274,37 @@ impl KernelBuilder {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let epoch = store.claim().await?;
         let schedulers = self.cpus.iter().map(|_| (self.scheduler)()).collect();
+        let (cpus, cpu_limits) = self.cpus.into_iter().unzip();
+        let tools = self.tool_needs.iter().map(|(tool, needs)| (format!("tool {tool:?}"), needs));
+        let needs =
+            tools.chain(self.model_needs.iter().map(|(model, needs)| (format!("model {model:?}"), needs)));
+        for (device, needs) in needs {
+            let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+            for (resource, amount) in needs {
+                let sum = sums.entry(resource).or_default();
+                *sum = sum.saturating_add(*amount);
+            }
+            for (resource, amount) in sums {
+                let capacity = self.resources.get(resource).copied().unwrap_or(0);
+                if amount > capacity {
+                    return Err(build(format!(
+                        "{device} needs {amount} of {resource:?}, there is {capacity}"
+                    )));
+                }
+            }
+        }
+        let mut ledger = Ledger::new(&self.system, &self.tenants).map_err(build)?;
+        if ledger.has_budgets() {
+            spent_before(&*store, &mut ledger).await?;
+        }
         let parts = Parts {
             store,
             registry,
-            cpus: self.cpus,
+            cpus,
+            cpu_limits,
+            resources: self.resources,
+            tool_needs: self.tool_needs,
+            model_needs: self.model_needs,
             models,
             default_model,
             sandbox: self.sandbox,
@@ -228,8 +317,22 @@ impl KernelBuilder {
             limits: self.limits,
             keep_warm: self.keep_warm,
         };
-        let shared = Shared::new(Core::new(Arc::new(parts), schedulers, epoch, seed), runtime);
+        let shared = Shared::new(Core::new(Arc::new(parts), schedulers, ledger, epoch, seed), runtime);
         engine::start(&shared).map_err(|error| build(format!("no thread for the engine: {error}")))?;
         Ok(Kernel { shared })
+    }
+}
+
+/// Charges what all processes of a store spent so far, and the most that was in flight can have cost.
+async fn spent_before(store: &dyn Store, ledger: &mut Ledger) -> Result<(), KernelError> {
+    let mut last = None;
+    loop {
+        let rows = store.agents(last, false, 1024).await?;
+        let Some(row) = rows.last() else { return Ok(()) };
+        last = Some(row.pid);
+        for row in &rows {
+            let image = crate::recover::image_of(row)?;
+            ledger.spent_before(row.pid, &image);
+        }
     }
 }

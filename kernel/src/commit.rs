@@ -50,6 +50,7 @@ impl Core {
 
     fn build_commit(&mut self, process: &mut Process) -> Commit {
         let (at, salt) = (self.now(), self.salt());
+        process.count_time(at);
         process.record_changes(at, salt);
         if process.changes_since_snapshot >= SNAPSHOT_CHANGES {
             self.snapshot(process);
@@ -75,6 +76,7 @@ impl Core {
         };
         row.seal = kernel_security::seal_row(&row);
         process.committing = true;
+        process.releasing.append(&mut process.unlocked);
         process.moved = false;
         process.inner = 0;
         Commit {
@@ -162,9 +164,11 @@ impl Core {
     }
 
     fn committed(&mut self, pid: Pid, revision: u64) {
+        let mut released = Vec::new();
         let over = self.with(pid, |core, process| {
             process.committing = false;
             process.revision = revision;
+            released = std::mem::take(&mut process.releasing);
             // What came meanwhile is durable with the next commit only, and stays at hand until then.
             let fresh: HashSet<BlobHash> = process.blobs.iter().map(|blob| blob.hash).collect();
             for (hash, body) in process.staged.extract_if(|hash, _| !fresh.contains(hash)) {
@@ -180,10 +184,14 @@ impl Core {
             }
             false
         });
+        if !released.is_empty() {
+            self.release(pid, released);
+        }
         if over == Some(true)
             && let Some(process) = self.processes.remove(&pid)
         {
             self.exited.insert(pid, process.image.info(pid, process.parent));
+            self.release_all(pid);
         }
     }
 
@@ -192,6 +200,11 @@ impl Core {
         if let Some(mut process) = self.processes.remove(&pid) {
             self.abort_all(&mut process);
             self.forget_slots(pid);
+            self.stop_clock(&mut process);
+            self.release_all(pid);
+            if process.image.exited.is_none() {
+                self.ledger.leave(process.account, &process.image.rated);
+            }
         }
     }
 

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDequ
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use kernel_sched::{Micros, Scheduler};
+use kernel_sched::{Locks, Micros, Resources, Scheduler};
 use kernel_storage::Arrival;
 use kernel_types::{
-    CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, ProcessInfo, Seq, StepNo, Timestamp, Tokens,
+    CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, Priority, ProcessInfo, Reservation, Seq,
+    StepNo, Timestamp, Tokens, Waited,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -22,9 +23,10 @@ use crate::bodies::Bodies;
 use crate::commit::Batch;
 use crate::device::Start;
 use crate::error::KernelError;
+use crate::ledger::Ledger;
 use crate::parts::Parts;
 use crate::prepare::Fault;
-use crate::process::Process;
+use crate::process::{Process, Running};
 use crate::slots::Slots;
 
 /// How far a run goes.
@@ -41,7 +43,7 @@ pub(crate) enum Mode {
 pub(crate) struct Core {
     pub(crate) parts: Arc<Parts>,
     pub(crate) bodies: Arc<Bodies>,
-    pub(crate) processes: HashMap<Pid, Box<Process>>,
+    pub(crate) processes: foldhash::HashMap<Pid, Box<Process>>,
     pub(crate) exited: BTreeMap<Pid, ProcessInfo>,
     pub(crate) ready: VecDeque<Pid>,
     pub(crate) commits: VecDeque<Pid>,
@@ -54,6 +56,15 @@ pub(crate) struct Core {
     pub(crate) timers: BinaryHeap<Reverse<(Timestamp, Pid, StepNo, Seq)>>,
     timer_limit: usize,
     pub(crate) slots: Vec<Slots>,
+    pub(crate) ledger: Ledger,
+    pub(crate) locks: Locks<Pid>,
+    /// The urgency that families have of locks their processes hold.
+    pub(crate) lent: BTreeMap<Pid, BTreeMap<Pid, Priority>>,
+    pub(crate) resources: Resources<CallKey>,
+    /// Calls that have what they waited for.
+    pub(crate) supplied: Vec<CallKey>,
+    /// When processes have used their time up.
+    pub(crate) clocks: BTreeSet<(Timestamp, Pid)>,
     /// Processes to be pinged, by time; each is there once.
     pub(crate) pings: BTreeSet<(Timestamp, Pid)>,
     /// Pings are sent: a run goes on or came to rest. Not while the kernel is paused in between.
@@ -74,6 +85,10 @@ pub(crate) struct Core {
     pub(crate) cursor: Arrival,
     pub(crate) last_poll: Instant,
     pub(crate) fatal: Option<KernelError>,
+    /// It is to shut down: when nothing is in flight any more, nothing else is sent.
+    pub(crate) leaving: bool,
+    /// Nothing is sent any more.
+    pub(crate) closed: bool,
     pub(crate) quit: bool,
 }
 
@@ -90,6 +105,7 @@ impl Core {
     pub(crate) fn new(
         parts: Arc<Parts>,
         schedulers: Vec<Box<dyn Scheduler>>,
+        ledger: Ledger,
         epoch: Epoch,
         seed: u64,
     ) -> Self {
@@ -97,12 +113,20 @@ impl Core {
             .cpus
             .iter()
             .zip(schedulers)
-            .map(|(cpu, scheduler)| Slots::new(scheduler, cpu.slots()))
+            .zip(&parts.cpu_limits)
+            .map(|((cpu, scheduler), limits)| Slots::new(scheduler, cpu.slots(), *limits))
             .collect();
+        let resources = Resources::new(parts.resources.clone());
         Self {
+            ledger,
+            locks: Locks::new(),
+            lent: BTreeMap::new(),
+            resources,
+            supplied: Vec::new(),
+            clocks: BTreeSet::new(),
             bodies: Arc::new(Bodies::new(parts.limits.bodies)),
             parts,
-            processes: HashMap::new(),
+            processes: foldhash::HashMap::default(),
             exited: BTreeMap::new(),
             ready: VecDeque::new(),
             commits: VecDeque::new(),
@@ -128,6 +152,8 @@ impl Core {
             cursor: Arrival(0),
             last_poll: Instant::now(),
             fatal: None,
+            leaving: false,
+            closed: false,
             quit: false,
         }
     }
@@ -172,11 +198,13 @@ impl Core {
     /// Ends a call of the last step: exactly one outcome.
     pub(crate) fn finish(&mut self, process: &mut Process, index: usize, result: CallResult, spent: Spent) {
         debug_assert!(process.results[index].is_none(), "a call ends once");
+        let used = spent.used;
         let event = Event::Outcome {
             result: result.clone(),
             cost: spent.cost,
             took: spent.took,
             waited: spent.waited,
+            causes: spent.causes,
             expected_cached: spent.expected_cached,
         };
         let seq = process.image.open[index].seq;
@@ -186,6 +214,9 @@ impl Core {
         if let Some(pending) = open.pending.take() {
             process.release(&pending.reserved);
         }
+        self.settle_above(process, seq, used);
+        self.frees_line(process, seq);
+        self.free_resources(process, seq);
         process.prompts.remove(&seq);
         process.running.remove(&seq);
         process.results[index] = Some(result);
@@ -226,14 +257,22 @@ impl Core {
             || !self.commits.is_empty()
             || !self.retries.is_empty()
             || !self.starts.is_empty()
+            || !self.supplied.is_empty()
             || !self.loads.is_empty()
     }
 
     /// Time alone will let something go on. The timers of suspended processes are kept for when they are resumed.
     pub(crate) fn waits_for_time(&self) -> bool {
+        // A call that waits for a slot starts when another ends: only its patience is a matter of time.
+        let queues = |process: &Process, seq| {
+            let waits = |running: &Running| running.cpu.is_some() && running.slot.is_none();
+            process.running.get(&seq).is_some_and(waits)
+        };
         self.timers.iter().any(|Reverse((_, pid, step, seq))| {
             self.processes.get(pid).is_some_and(|process| {
-                process.image.suspended.is_none() && process.pending_index(*step, *seq).is_some()
+                process.image.suspended.is_none()
+                    && process.pending_index(*step, *seq).is_some()
+                    && !queues(process, *seq)
             })
         })
     }
@@ -265,11 +304,14 @@ impl Core {
 }
 
 /// What a call cost.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Spent {
     pub(crate) cost: MicroUsd,
+    /// What limits above the process are charged.
+    pub(crate) used: Reservation,
     pub(crate) took: Millis,
     pub(crate) waited: Millis,
+    pub(crate) causes: Vec<Waited>,
     /// Of an inference: tokens that the provider's cache was expected to have.
     pub(crate) expected_cached: Option<Tokens>,
 }

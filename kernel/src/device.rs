@@ -10,17 +10,18 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kernel_context::{CacheMiss, Change, SentPrompt, cache_miss, expected_cache};
 use kernel_llm::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
-use kernel_sched::{Charge, Micros};
+use kernel_sched::{CallEnd, Charge, Micros};
 use kernel_security::{ExecRequest, ExecStatus, Sandbox};
 use kernel_tools::{CallContext, Host, HostExec, HostExit, ToolError, ToolErrorKind, ToolOutput};
 use kernel_types::{
-    Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Event, Inference, Millis, Retry, Seq,
-    StepNo, SysError, SyscallNo, TokenUsage, Tokens, ToolCallRequest, ToolResult,
+    Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Event, Inference, Millis, Reservation,
+    Retry, Seq, StepNo, SysError, SyscallNo, TokenUsage, Tokens, ToolCallRequest, ToolResult,
 };
 
 use crate::core::{Core, Spent};
 use crate::parts::Parts;
 use crate::process::{Process, Running};
+use crate::retry::call_end;
 
 /// Output bytes kept of a program that a tool runs.
 const MAX_OUTPUT: usize = 1 << 20;
@@ -53,17 +54,13 @@ impl Core {
                 continue;
             }
             let deadline = pending.deadline;
-            let mut running = Running {
-                abort: None,
-                started: Instant::now(),
-                cpu: None,
-                slot: None,
-                waited_ms: 0,
-                streamed: Arc::default(),
-            };
+            process.running.insert(seq, Running::new());
             match no {
-                SyscallNo::Infer => running.cpu = self.want_slot(process, seq),
-                SyscallNo::ToolCall => self.start_tool(process, index),
+                SyscallNo::Infer | SyscallNo::ToolCall => {
+                    if self.has_budget(process, index) && self.has_resources(process, index) {
+                        self.start_device(process, index);
+                    }
+                }
                 SyscallNo::Spawn => self.start_spawn(process, index),
                 _ => {
                     if let Some(at) = deadline {
@@ -71,13 +68,18 @@ impl Core {
                     }
                 }
             }
-            if process.image.open[index].outcome.is_none() {
-                process.running.insert(seq, running);
-            }
         }
         self.serve_waiting(process);
         self.start_ping(process);
         self.expect_ping(process);
+    }
+
+    /// Starts a call that has what its device needs.
+    pub(crate) fn start_device(&mut self, process: &mut Process, index: usize) {
+        match process.image.open[index].no {
+            SyscallNo::Infer => self.want_slot(process, index),
+            _ => self.start_tool(process, index),
+        }
     }
 
     fn start_tool(&mut self, process: &Process, index: usize) {
@@ -102,14 +104,8 @@ impl Core {
     }
 
     /// Starts the inference for which a process was granted a slot. Says whether there is one.
-    pub(crate) fn start_infer(
-        &mut self,
-        process: &mut Process,
-        cpu: usize,
-        slot: u32,
-        waited: Micros,
-    ) -> bool {
-        let (now, parts) = (self.now(), Arc::clone(&self.parts));
+    pub(crate) fn start_infer(&mut self, process: &mut Process, cpu: usize, slot: u32) -> bool {
+        let (now, micros, parts) = (self.now(), self.micros(), Arc::clone(&self.parts));
         let found = process
             .running
             .iter_mut()
@@ -127,8 +123,14 @@ impl Core {
         let Some(pending) = process.image.open[seq.0 as usize].pending.as_ref() else { return false };
         let Call::Infer(args) = &pending.call else { return false };
         running.slot = Some(slot);
-        running.waited_ms = waited.0 / 1000;
-        process.image.waited_ms += running.waited_ms;
+        running.sent.get_or_insert_with(Instant::now);
+        let before = running.waits.total();
+        running.waits.end(&self.slots[cpu].gate, micros);
+        process.image.waited_ms += running.waits.total().saturating_sub(before).0;
+        let needs = ready.view.tokens.saturating_add(ready.max_output);
+        running.governed = Some(self.slots[cpu].governor.start(needs.0, micros));
+        let latest = now.after(parts.limits.infer.saturating_add(parts.limits.step).into());
+        running.ends_by = latest;
         let key = CallKey { pid: process.pid, step: process.image.step, seq };
         let request = InferRequest {
             key,
@@ -144,7 +146,7 @@ impl Core {
             End::Infer(parts.cpus[cpu].infer(request, &sink).await)
         };
         self.starts.push_back(Start { key, attempt, future: guarded(work, timeout) });
-        self.expect_end(key, timeout);
+        self.set_timer(latest, key.pid, key.step, key.seq);
         true
     }
 
@@ -175,8 +177,8 @@ impl Core {
             other => Err(broken(other)),
         };
         process.image.usage.calls += 1;
-        let took = took(process, index);
-        self.finish(process, index, result, Spent { took, ..Spent::default() });
+        process.image.usage.tool_calls += 1;
+        self.finish(process, index, result, tool_spent(process, index));
     }
 
     /// Stores a tool's attachments beside its result.
@@ -194,6 +196,14 @@ impl Core {
 
     fn infer_done(&mut self, process: &mut Process, index: usize, end: End) {
         let seq = process.image.open[index].seq;
+        if let End::Infer(Err(error)) = &end
+            && self.try_again(process, index, error)
+        {
+            return;
+        }
+        let failed = call_end(&end);
+        // The kernel was patient for the program.
+        let tried = process.running.get(&seq).is_some_and(|running| running.failures > 0);
         let (usage, result) = match end {
             End::Infer(Ok(inference)) => (inference.usage, Ok(inference)),
             End::Infer(Err(error)) if not_served(error.kind()) => {
@@ -202,13 +212,15 @@ impl Core {
             End::Infer(Err(error)) => (partial_usage(process, seq), Err(cpu_error(&error))),
             other => (partial_usage(process, seq), Err(broken(other))),
         };
+        let result = result.map_err(|error| if tried { error.with_retry(Retry::Never) } else { error });
         if let (Ok(inference), Some(ready)) = (&result, process.prompts.get(&seq)) {
             let reported = inference.usage.input.saturating_sub(ready.tool_tokens);
             let shown = Change::Rendered { trace: ready.trace, at: ready.sent.at };
             self.learn(process, inference, reported, ready.raw_tokens, shown);
             self.compare_cache(process, seq, &inference.usage);
         }
-        self.charge_infer(process, index, usage, result.map(Answer::Inference));
+        let used = usage.input.saturating_add(usage.output).0;
+        self.charge_infer(process, index, usage, failed.with(used), result.map(Answer::Inference));
     }
 
     /// Holds what the provider read from its cache against what was expected, and keeps the prompt to expect from next.
@@ -265,13 +277,16 @@ impl Core {
         process: &mut Process,
         index: usize,
         usage: TokenUsage,
+        end: CallEnd,
         result: CallResult,
     ) {
         let seq = process.image.open[index].seq;
+        // One that never had a slot was not sent.
+        let calls = u64::from(process.running.get(&seq).is_some_and(|running| running.slot.is_some()));
         let model = process.prompts.get(&seq).and_then(|ready| self.parts.models.get(&ready.view.model));
         let cost = model.map(|served| crate::prepare::charge(&usage, &served.info)).unwrap_or_default();
         let total = &mut process.image.usage;
-        total.calls += 1;
+        total.calls += calls;
         total.input_tokens = total.input_tokens.saturating_add(usage.input);
         total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);
         total.output_tokens = total.output_tokens.saturating_add(usage.output);
@@ -279,20 +294,19 @@ impl Core {
         let took = took(process, index);
         let answered = result.is_ok().then(|| process.prompts.get(&seq)).flatten();
         let expected_cached = answered.map(|ready| ready.expected.tokens);
-        let mut waited = Millis::ZERO;
-        if let Some(running) = process.running.get(&seq) {
-            waited = Millis(running.waited_ms);
-            let charge = Charge {
-                uncached: usage.input.saturating_sub(usage.cached),
-                cached: usage.cached,
-                output: usage.output,
-                held: Micros(took.0.saturating_sub(waited.0).saturating_mul(1000)),
-            };
-            if let Some(cpu) = running.cpu {
-                self.leave_slot(process.pid, cpu, running.slot, charge);
-            }
-        }
-        self.finish(process, index, result, Spent { cost, took, waited, expected_cached });
+        let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
+        let waited = waits.total();
+        let charge = Charge {
+            uncached: usage.input.saturating_sub(usage.cached),
+            cached: usage.cached,
+            output: usage.output,
+            held: Micros(took.0.saturating_sub(waited.0).saturating_mul(1000)),
+        };
+        self.leave_slot(process, seq, charge, end);
+        let tokens = usage.input.saturating_add(usage.output);
+        let used = Reservation { calls, tokens, cost, tool_calls: 0 };
+        let spent = Spent { cost, used, took, waited, causes: waits.causes(), expected_cached };
+        self.finish(process, index, result, spent);
     }
 
     /// Cancels one call: it ends now, and what it used so far is charged.
@@ -309,12 +323,19 @@ impl Core {
         match no {
             SyscallNo::Infer => {
                 let usage = partial_usage(process, seq);
-                self.charge_infer(process, index, usage, Err(error));
+                let end = CallEnd::Cancelled { tokens: usage.input.saturating_add(usage.output).0 };
+                self.charge_infer(process, index, usage, end, Err(error));
             }
             SyscallNo::Spawn => self.cancel_spawn(process, index, error),
             _ => {
-                if no == SyscallNo::ToolCall && process.running.contains_key(&seq) {
+                let started = process.running.get(&seq).is_some_and(|running| running.needs_since.is_none());
+                if no == SyscallNo::ToolCall && started {
                     process.image.usage.calls += 1;
+                    process.image.usage.tool_calls += 1;
+                    return self.finish(process, index, Err(error), tool_spent(process, index));
+                }
+                if no == SyscallNo::Lock {
+                    self.stop_waiting_for_lock(process.pid);
                 }
                 let took = took(process, index);
                 self.finish(process, index, Err(error), Spent { took, ..Spent::default() });
@@ -324,20 +345,27 @@ impl Core {
 
     /// Stops all tasks of a process without recording anything.
     pub(crate) fn abort_all(&mut self, process: &mut Process) {
-        let pid = process.pid;
         self.drop_ping(process);
-        for (_, running) in process.running.drain() {
-            if let Some(abort) = running.abort {
+        for seq in process.running.keys().copied().collect::<Vec<_>>() {
+            self.leave_slot(process, seq, Charge::default(), CallEnd::Cancelled { tokens: 0 });
+            self.frees_line(process, seq);
+            self.free_resources(process, seq);
+            if let Some(abort) = process.running.remove(&seq).and_then(|running| running.abort) {
                 abort.abort();
             }
-            if let Some(cpu) = running.cpu {
-                self.leave_slot(pid, cpu, running.slot, Charge::default());
-            }
+        }
+        // Also for calls whose intents were not durable yet, and for those that wait for a budget.
+        let calls = process.image.open.iter().map(|open| open.seq);
+        for seq in calls.chain(process.holds.keys().copied()).collect::<Vec<_>>() {
+            self.settle_above(process, seq, Reservation::default());
         }
     }
 
     /// A call's time has come.
     pub(crate) fn fire_timers(&mut self) {
+        if self.closed {
+            return;
+        }
         let now = self.now();
         while let Some(at) = self.next_timer() {
             if at > now {
@@ -356,7 +384,7 @@ impl Core {
     }
 
     /// Ends a device call that does not give its thread back. Its future is dropped when it does.
-    fn leave_behind(&mut self, process: &mut Process, index: usize) {
+    pub(crate) fn leave_behind(&mut self, process: &mut Process, index: usize) {
         let open = &process.image.open[index];
         let (seq, no) = (open.seq, open.no);
         let key = CallKey { pid: process.pid, step: process.image.step, seq };
@@ -396,9 +424,15 @@ impl Core {
         let Some(index) = process.pending_index(step, seq) else { return };
         let no = process.image.open[index].no;
         let result = match no {
-            SyscallNo::Infer | SyscallNo::ToolCall => return self.leave_behind(process, index),
+            SyscallNo::Infer => return self.infer_timer(process, index),
+            SyscallNo::ToolCall => return self.leave_behind(process, index),
             SyscallNo::Sleep => Ok(Answer::Done),
-            _ => Err(SysError::new(ErrorKind::Deadline, format!("{no}: nothing came before the deadline"))),
+            _ => {
+                if no == SyscallNo::Lock {
+                    self.stop_waiting_for_lock(process.pid);
+                }
+                Err(SysError::new(ErrorKind::Deadline, format!("{no}: nothing came before the deadline")))
+            }
         };
         let took = took(process, index);
         self.finish(process, index, result, Spent { took, ..Spent::default() });
@@ -429,13 +463,27 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("no message").to_owned()
 }
 
-fn took(process: &Process, index: usize) -> Millis {
+/// What a tool call that was started is charged.
+fn tool_spent(process: &Process, index: usize) -> Spent {
+    let seq = process.image.open[index].seq;
+    let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
+    let used = Reservation { calls: 1, tool_calls: 1, ..Reservation::default() };
+    Spent {
+        used,
+        took: took(process, index),
+        waited: waits.total(),
+        causes: waits.causes(),
+        ..Spent::default()
+    }
+}
+
+pub(crate) fn took(process: &Process, index: usize) -> Millis {
     let seq = process.image.open[index].seq;
     process.running.get(&seq).map(|running| running.started.elapsed().into()).unwrap_or_default()
 }
 
 /// What an inference that gave no usage is charged: its prompt if it was started, and what it streamed.
-fn partial_usage(process: &Process, seq: Seq) -> TokenUsage {
+pub(crate) fn partial_usage(process: &Process, seq: Seq) -> TokenUsage {
     let (Some(running), Some(ready)) = (process.running.get(&seq), process.prompts.get(&seq)) else {
         return TokenUsage::default();
     };

@@ -258,6 +258,12 @@ fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) 
         step(shared, core, pid, generation)?;
     }
     core.fire_timers();
+    core.fire_clocks();
+    if !core.closed {
+        core.fire_lines();
+        core.fire_short();
+        core.start_supplied();
+    }
     while let Some(batch) = core.next_batch() {
         commit(shared, core, batch, generation)?;
     }
@@ -590,15 +596,20 @@ impl Core {
             return;
         }
         let over = match self.mode {
-            Mode::Paused => true,
+            Mode::Paused => !self.leaving || self.is_closed(),
             Mode::Steps(0) => {
+                if self.waits_for_limits() {
+                    return;
+                }
                 self.mode = Mode::Paused;
                 for pid in self.ready.clone() {
                     self.with(pid, |core, process| core.settle(process));
                 }
                 !self.busy()
             }
-            Mode::Idle | Mode::Steps(_) => self.ready.is_empty() && !self.waits_for_time(),
+            Mode::Idle | Mode::Steps(_) => {
+                self.ready.is_empty() && !self.waits_for_time() && !self.waits_for_limits()
+            }
         };
         if over && let Some(waiter) = self.waiter.take() {
             self.mode = Mode::Paused;
@@ -614,6 +625,7 @@ impl Core {
         if (may_step && !self.ready.is_empty())
             || (may_commit && !self.commits.is_empty())
             || !self.starts.is_empty()
+            || !self.supplied.is_empty()
             || !self.loads.is_empty()
         {
             return None;
@@ -624,8 +636,11 @@ impl Core {
         for batch in &self.retries {
             pause = pause.min(batch.next_try.saturating_duration_since(now));
         }
+        for until in self.slots.iter().filter_map(|slots| slots.gate.until).chain(self.ledger.next()) {
+            pause = pause.min(Duration::from_micros(until.0.saturating_sub(self.micros().0)));
+        }
         let wall = self.now();
-        let next = self.next_timer().into_iter().chain(self.next_ping()).min();
+        let next = self.next_timer().into_iter().chain(self.next_ping()).chain(self.next_clock()).min();
         if let Some(at) = next {
             pause = pause.min(at.since(wall).into());
         }

@@ -30,6 +30,8 @@ pub(crate) const BUILT: &[SyscallNo] = &[
     SyscallNo::ToolCall,
     SyscallNo::Send,
     SyscallNo::Receive,
+    SyscallNo::Lock,
+    SyscallNo::Unlock,
     SyscallNo::Put,
     SyscallNo::Get,
     SyscallNo::Now,

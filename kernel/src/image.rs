@@ -2,14 +2,15 @@
 
 use kernel_types::{
     AgentRow, BlobHash, Budget, Call, CodecError, ExitStatus, Hash, Pid, Priority, ProcessInfo, ProcessState,
-    Recovery, Reservation, Seq, Signal, StepNo, SuspendReason, SyscallNo, Timestamp, Usage, WaitReason,
+    RateLimit, Recovery, Reservation, Seq, Signal, StepNo, SuspendReason, SyscallNo, Timestamp, Usage,
+    WaitReason,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::program::Saved;
 
 const KIND: u8 = b'I';
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 /// The durable part of a process. What never changes (spec, capabilities) is in its first record instead.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,6 +23,12 @@ pub(crate) struct Image {
     /// How urgent that share is: as its root was when this one was spawned, or later.
     pub(crate) share: Priority,
     pub(crate) budget: Budget,
+    /// Whom it works for.
+    pub(crate) tenant: String,
+    /// The rates of itself and of those above it that have some, the outermost first: also of those that have ended.
+    pub(crate) rated: Vec<(Pid, Vec<RateLimit>)>,
+    /// The locks it holds.
+    pub(crate) locks: Vec<String>,
     pub(crate) usage: Usage,
     pub(crate) spawned_at: Timestamp,
     pub(crate) waited_ms: u64,
@@ -77,6 +84,7 @@ pub(crate) struct OpenCall {
 pub(crate) struct Pending {
     pub(crate) call: Call,
     pub(crate) recovery: Recovery,
+    /// What it holds of its process's budget; nothing if it was not sent when its kernel shut down.
     pub(crate) reserved: Reservation,
     pub(crate) attempt: u32,
     /// For calls that wait in the kernel: give up then.
@@ -92,6 +100,13 @@ impl Image {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         kernel_types::decode(KIND, VERSION, bytes)
+    }
+
+    /// The most that what is in flight can cost: calls of devices that were sent, or are about to be, and a ping.
+    pub(crate) fn in_flight(&self) -> Reservation {
+        let calls = self.open.iter().filter_map(|open| open.pending.as_ref()).map(|pending| pending.reserved);
+        let held = calls.chain(self.ping.map(|ping| ping.reserved));
+        held.fold(Reservation::default(), |sum, held| sum.plus(&held))
     }
 
     /// Where the process is in its life, as far as the image tells.

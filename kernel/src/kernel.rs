@@ -6,7 +6,7 @@ use std::time::Duration;
 use kernel_storage::Store;
 use kernel_types::{
     AgentRow, Budget, ErrorKind, ExitStatus, Mail, MailBody, MailId, Pid, Priority, ProcessInfo,
-    ProcessState, Signal, Spec, SysError, Timestamp,
+    ProcessState, Reservation, Signal, Spec, SysError, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -14,6 +14,7 @@ use crate::builder::KernelBuilder;
 use crate::core::{Core, Mode};
 use crate::engine::Shared;
 use crate::error::KernelError;
+use crate::ledger::{Account, tenant_number};
 
 /// How long a shutdown waits for the engine's thread.
 const LET_GO: Duration = Duration::from_secs(5);
@@ -125,6 +126,26 @@ impl Kernel {
         self.post(pid, MailBody::Grant(more)).await
     }
 
+    /// Raises what a tenant may spend, or all processes together (`None`), until this kernel stops; those that its limits suspended
+    /// go on.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] for a tenant without limits of its own.
+    pub async fn grant_above(&self, tenant: Option<&str>, more: Budget) -> Result<(), KernelError> {
+        let account = tenant.map_or(Account::System, |name| Account::Tenant(tenant_number(name)));
+        let granted = self.ask(move |core| core.granted_above(account, &more)).await?;
+        granted.map_err(|message| KernelError::Refused(SysError::new(ErrorKind::NotFound, message)))
+    }
+
+    /// What was spent so far by a tenant, or by all processes together (`None`); `None` for a tenant without limits of its own.
+    ///
+    /// # Errors
+    /// [`KernelError::Busy`], [`KernelError::Stopped`].
+    pub async fn spent(&self, tenant: Option<&str>) -> Result<Option<Reservation>, KernelError> {
+        let account = tenant.map_or(Account::System, |name| Account::Tenant(tenant_number(name)));
+        self.ask(move |core| core.ledger.quotas().spent(account)).await
+    }
+
     /// Makes a process more or less urgent: `nice`.
     ///
     /// # Errors
@@ -210,14 +231,18 @@ impl Kernel {
     }
 
     /// Waits until what is in flight has ended and is durable, then stops and lets go of the parts: a store with a lock
-    /// can be opened again after this.
+    /// can be opened again after this. Calls that still wait for a rate, a pause or a resource are noted as not sent: they cost
+    /// nothing until they are.
     ///
     /// # Errors
     /// [`KernelError::Store`].
     pub async fn shutdown(self) -> Result<(), KernelError> {
         let (sender, receiver) = oneshot::channel();
         let run = self.shared.next_run();
-        self.shared.request(move |core| core.begin_run(run, Mode::Paused, sender))?;
+        self.shared.request(move |core| {
+            core.leaving = true;
+            core.begin_run(run, Mode::Paused, sender);
+        })?;
         let ended = receiver.await.map_err(|_| KernelError::Stopped)?;
         let parts = Arc::downgrade(&self.shared);
         drop(self);
@@ -229,7 +254,7 @@ impl Kernel {
         ended.map(drop)
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Core) -> T + Send + 'static,
     ) -> Result<T, KernelError> {

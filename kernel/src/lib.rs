@@ -13,9 +13,13 @@ mod device;
 mod engine;
 mod error;
 mod gate;
+mod holds;
 mod image;
 mod kernel;
+mod leave;
+mod ledger;
 mod local;
+mod locks;
 mod mail;
 mod mailbox;
 #[cfg(feature = "conformance")]
@@ -27,11 +31,19 @@ mod profile;
 mod program;
 pub mod programs;
 mod recover;
+mod resources;
+mod retry;
+#[cfg(feature = "status")]
+pub mod serve;
 mod slots;
 mod sources;
+mod status;
+mod status_limits;
 mod transfer;
 mod tree;
 mod vectors;
+mod waits;
+mod wall;
 mod warm;
 
 pub use crate::audit::StoreAudit;
@@ -39,12 +51,14 @@ pub use crate::builder::KernelBuilder;
 pub use crate::error::KernelError;
 pub use crate::image::process_info;
 pub use crate::kernel::{Kernel, Until, post_mail};
+pub use crate::ledger::{Quota, tenant_number};
 pub use crate::mailbox::{MailboxOptions, StoreMailbox, StoreService};
 pub use crate::parts::Limits;
 pub use crate::profile::{Profile, ProfileError};
 pub use crate::program::{Input, Program, ProgramError, ProgramFactory, Saved, Step};
 pub use crate::recover::event_of;
 pub use crate::sources::{Source, Sources, sources};
+pub use crate::status::{CpuStatus, KernelStatus, LimitStatus, ProcessStatus};
 pub use crate::transfer::StoredSpace;
 
 /// The examples of the README are compiled and run as doctests.

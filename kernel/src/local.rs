@@ -1,6 +1,6 @@
 //! Local calls: pages, values, time, what a process may know of others. Carried out inline, no commit of their own.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use kernel_context::retrieval::Query;
 use kernel_context::{Change, PageDraft, Pager, PagerError, Swap};
@@ -110,7 +110,7 @@ impl Core {
         let args = RecallArgs { what: RecallQuery::Query(String::new()), budget: Tokens::ZERO };
         let may_recall = self.decide(process, &Call::Recall(args)).is_allow();
         if may_recall && !offered.iter().any(|tool| tool.name == RECALL_TOOL) {
-            offered.push(recall_tool());
+            offered.push(RECALL.clone());
             offered.sort_by(|a, b| a.name.cmp(&b.name));
         }
         offered.retain(|tool| !without.contains(&tool.name));
@@ -255,7 +255,7 @@ impl Core {
 }
 
 /// The syscall `recall` as a tool.
-fn recall_tool() -> ToolSpec {
+static RECALL: LazyLock<ToolSpec> = LazyLock::new(|| {
     let schema = serde_json::json!({
         "type": "object",
         "properties": {
@@ -276,7 +276,7 @@ fn recall_tool() -> ToolSpec {
         reads: Vec::new(),
         writes: Vec::new(),
     }
-}
+});
 
 /// Why a call of the pager did not answer.
 enum Paged {

@@ -3,7 +3,7 @@
 use kernel_security::Relation;
 use kernel_types::{
     Answer, Budget, CallResult, ErrorKind, Event, ExitStatus, Mail, MailBody, MailId, Pid, Priority,
-    ReceiveArgs, Retry, SendArgs, Signal, SuspendReason, SysError, SyscallNo, WaitArgs,
+    ReceiveArgs, Retry, SendArgs, Signal, SuspendReason, SysError, WaitArgs,
 };
 
 use crate::core::{Core, Spent};
@@ -136,16 +136,12 @@ impl Core {
                 self.cancel_open(process, "ended by TERM");
                 process.image.signal = Some(Signal::Term);
                 if process.image.suspended.take().is_some() {
+                    self.start_clock(process);
                     self.log(process, None, &Event::Resumed { why: "TERM".to_owned() });
                 }
             }
             Signal::Stop => {
-                for index in 0..process.image.open.len() {
-                    let open = &process.image.open[index];
-                    if open.no == SyscallNo::Infer && open.pending.is_some() {
-                        self.cancel(process, index, "stopped", Retry::Now);
-                    }
-                }
+                self.stop_infers(process, "stopped");
                 if process.image.suspended.is_none() {
                     self.suspend(process, SuspendReason::Stopped);
                 }
@@ -161,6 +157,11 @@ impl Core {
     /// Raises limits; resumes a process that was suspended by one.
     pub(crate) fn granted(&mut self, process: &mut Process, more: &Budget) {
         give_back(&mut process.image.budget, more);
+        // What it was refused may still be on its way to it: it may ask again.
+        process.quota_hit = None;
+        if process.runs_since.is_some() {
+            self.start_clock(process);
+        }
         if matches!(process.image.suspended, Some(SuspendReason::Limit(_))) {
             self.resume(process, "a grant");
         }
@@ -169,7 +170,12 @@ impl Core {
     /// Changes how urgent a process is, also of a request that waits.
     pub(crate) fn prioritised(&mut self, process: &mut Process, priority: Priority) {
         process.image.priority = priority;
+        self.locks.set_urgency(process.pid, priority);
+        self.borrow(process);
         self.reprioritise(process);
+        if let Some((_, holder)) = self.locks.waits_for(process.pid) {
+            self.lend(holder);
+        }
     }
 
     /// Sets a process aside.
@@ -177,6 +183,7 @@ impl Core {
         self.end_ping(process, "the process is suspended");
         process.give_up();
         process.image.suspended = Some(reason);
+        self.stop_clock(process);
         self.log(process, None, &Event::Suspended { reason });
         self.queue_commit(process);
     }
@@ -185,6 +192,7 @@ impl Core {
     pub(crate) fn resume(&mut self, process: &mut Process, why: &str) {
         process.image.suspended = None;
         process.quota_hit = None;
+        self.start_clock(process);
         self.log(process, None, &Event::Resumed { why: why.to_owned() });
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kernel_context::{PagerConfig, PagerFactory};
 use kernel_llm::{Cpu, DeltaSink, Embedder};
+use kernel_sched::CpuLimits;
 use kernel_security::{Policy, Sandbox};
 use kernel_storage::Store;
 use kernel_tools::Registry;
@@ -24,6 +25,11 @@ pub struct Limits {
     pub calls_per_step: usize,
     /// An inference ends with `Deadline` after this.
     pub infer: Duration,
+    /// How often an inference is tried that fails for a passing reason, the first time included. Refusals for want of capacity do
+    /// not count.
+    pub attempts: u32,
+    /// For how long it is tried again.
+    pub retry: Duration,
     /// A tool call ends with `Deadline` after this, or earlier if the tool or the call says so.
     pub tool: Duration,
     /// Messages a mailbox holds; a further one is `Busy`.
@@ -49,6 +55,8 @@ impl Default for Limits {
             inner_steps: 64,
             calls_per_step: 256,
             infer: Duration::from_secs(600),
+            attempts: 5,
+            retry: Duration::from_secs(600),
             tool: Duration::from_secs(120),
             mailbox: 1024,
             requests: 1024,
@@ -73,6 +81,13 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) registry: Registry,
     pub(crate) cpus: Vec<Arc<dyn Cpu>>,
+    /// What each of them takes.
+    pub(crate) cpu_limits: Vec<CpuLimits>,
+    /// Countable things and how much there is of them.
+    pub(crate) resources: BTreeMap<String, u64>,
+    /// What calls of tools and models need of them.
+    pub(crate) tool_needs: BTreeMap<String, Vec<(String, u64)>>,
+    pub(crate) model_needs: BTreeMap<String, Vec<(String, u64)>>,
     pub(crate) models: BTreeMap<String, Served>,
     pub(crate) default_model: Option<String>,
     pub(crate) sandbox: Arc<dyn Sandbox>,

@@ -14,6 +14,7 @@ use crate::gate::refusal;
 use crate::image::{OpenCall, Pending};
 use crate::process::{Preparing, Process, Ready};
 use crate::program::{Input, Saved, Step};
+use crate::tree::NoSpawn;
 use crate::vectors::Text;
 
 /// What must be at hand before a call can go on. The call had no effect yet.
@@ -214,14 +215,9 @@ impl Core {
         if let Some(status) = done.exit {
             return self.end(process, status);
         }
-        if process.image.suspended == Some(kernel_types::SuspendReason::Stopped) {
-            // Stopped while it was prepared: no inference starts.
-            for index in 0..process.image.open.len() {
-                let open = &process.image.open[index];
-                if open.no == kernel_types::SyscallNo::Infer && open.pending.is_some() {
-                    self.cancel(process, index, "stopped", kernel_types::Retry::Now);
-                }
-            }
+        if process.image.suspended.is_some() {
+            // Suspended while it was prepared: no inference starts.
+            self.stop_infers(process, "stopped");
         }
         let inner_limit = process.inner >= self.parts.limits.inner_steps;
         if done.must_commit || process.quota_hit.is_some() || inner_limit || !process.all_answered() {
@@ -263,7 +259,7 @@ impl Core {
         let prepared = if decision.is_allow() {
             match call {
                 Call::Infer(args) => self.arrange_infer(process, index, args)?,
-                Call::ToolCall(args) => self.arrange_tool(process, args),
+                Call::ToolCall(args) => self.arrange_tool(process, index, args),
                 _ => self.arrange_store(process, call),
             }
         } else {
@@ -330,7 +326,7 @@ impl Core {
         self.intend(process, seq, call, &prepared);
     }
 
-    fn arrange_tool(&mut self, process: &mut Process, args: &ToolCallArgs) -> Prepared {
+    fn arrange_tool(&mut self, process: &mut Process, index: usize, args: &ToolCallArgs) -> Prepared {
         let call = Call::ToolCall(args.clone());
         let registry = &self.parts.registry;
         let malformed = args.args.value().get(kernel_llm::INVALID_ARGS).is_some();
@@ -342,9 +338,13 @@ impl Core {
             return Prepared::invalid(&call, crate::device::tool_error(&error));
         }
         let recovery = registry.spec(&args.tool).map_or(Recovery::Unsafe, |spec| spec.recovery);
-        let reserved = Reservation { calls: 1, ..Reservation::default() };
+        let reserved = Reservation { calls: 1, tool_calls: 1, ..Reservation::default() };
         if let Some((limit, left, needed)) = process.exceeded(&reserved) {
             return Prepared::refused(&call, Decision::OverQuota { limit, left, needed });
+        }
+        let seq = process.image.open[index].seq;
+        if let Err(decision) = self.hold_above(process, seq, reserved) {
+            return Prepared::refused(&call, decision);
         }
         Prepared { reserved, recovery, ..Prepared::allowed(&call, Then::Start) }
     }
@@ -377,22 +377,35 @@ impl Core {
             Err(PagerError::Fault(missing)) => return Err(Fault::Bodies(missing)),
             Err(error) => return Ok(Prepared::invalid(&call, crate::local::pager_error(&error))),
         };
-        let ceiling = ceiling(&ready.view, ready.max_output, &served.info);
-        if process.image.budget.cost.is_some() && ceiling.is_none() {
-            let missing = format!("price of {name} (unknown, and there is a limit of cost)");
-            return Ok(Prepared::refused(&call, Decision::Deny { missing }));
-        }
-        let reserved = Reservation {
-            calls: 1,
-            tokens: ready.view.tokens.saturating_add(ready.max_output),
-            cost: ceiling.unwrap_or_default(),
+        let reserved = match self.most(process, &ready) {
+            Ok(reserved) => reserved,
+            Err(decision) => return Ok(Prepared::refused(&call, decision)),
         };
         if let Some((limit, left, needed)) = process.exceeded(&reserved) {
             return Ok(Prepared::refused(&call, Decision::OverQuota { limit, left, needed }));
         }
+        let seq = process.image.open[index].seq;
+        if let Err(decision) = self.hold_above(process, seq, reserved) {
+            return Ok(Prepared::refused(&call, decision));
+        }
         let view = Some(ready.view.clone());
-        process.prompts.insert(process.image.open[index].seq, ready);
+        process.prompts.insert(seq, ready);
         Ok(Prepared { reserved, view, ..Prepared::allowed(&call, Then::Start) })
+    }
+
+    /// The most that an inference can use. Refused where money is limited and nobody knows its price.
+    pub(crate) fn most(&self, process: &Process, ready: &Ready) -> Result<Reservation, Decision> {
+        let model = &ready.view.model;
+        let served = self.parts.models.get(model);
+        let ceiling = served.and_then(|served| ceiling(&ready.view, ready.max_output, &served.info));
+        if ceiling.is_none()
+            && (process.image.budget.cost.is_some() || self.ledger.limits_cost(process.account))
+        {
+            let missing = format!("price of {model} (unknown, and there is a limit of cost)");
+            return Err(Decision::Deny { missing });
+        }
+        let tokens = ready.view.tokens.saturating_add(ready.max_output);
+        Ok(Reservation { calls: 1, tokens, cost: ceiling.unwrap_or_default(), tool_calls: 0 })
     }
 
     /// Makes room in the window and renders it.
@@ -461,6 +474,7 @@ impl Core {
             Call::Sleep { ms } => Some(now.after(*ms)),
             Call::Wait(args) => args.timeout.map(|ms| now.after(ms)),
             Call::Receive(args) => args.timeout.map(|ms| now.after(ms)),
+            Call::Lock { timeout, .. } => Some(now.after(*timeout)),
             _ => None,
         };
         let waits = Prepared { deadline, ..Prepared::allowed(call, Then::Start) };
@@ -475,6 +489,14 @@ impl Core {
                 Some(result) => answered(call, result),
                 None => waits,
             },
+            Call::Lock { name, .. } => match self.try_lock(process, name) {
+                Some(result) => answered(call, result),
+                None => waits,
+            },
+            Call::Unlock { name } => {
+                let result = self.give_up_lock(process, name);
+                answered(call, result)
+            }
             Call::Send(args) => {
                 let result = self.send(process, args);
                 answered(call, result)
@@ -489,7 +511,8 @@ impl Core {
             }
             Call::Spawn(spec) => match self.check_spawn(process, spec) {
                 Ok(child) => Prepared { child: Some(child), ..waits },
-                Err(error) => Prepared::invalid(call, error),
+                Err(NoSpawn::Limit(decision)) => Prepared::refused(call, decision),
+                Err(NoSpawn::Error(error)) => Prepared::invalid(call, error),
             },
             _ => Prepared::refused(
                 call,

@@ -7,16 +7,19 @@ use std::time::Instant;
 
 use kernel_context::retrieval::Embedding;
 use kernel_context::{Change, ExpectedCache, Pager, SentPrompt};
+use kernel_sched::{Hold, Micros, Started};
 use kernel_security::{RecordBody, RecordDraft, seal_record};
 use kernel_storage::Blob;
 use kernel_types::{
     BlobHash, Budget, Call, CallResult, Capabilities, Event, Frame, Hash, JsonText, LimitName, Mail, MailId,
-    PageView, Pid, Prompt, Record, Reservation, Seq, Spec, StepNo, Timestamp, Tokens,
+    PageView, Pid, Priority, Prompt, Record, Reservation, Seq, Spec, StepNo, Timestamp, Tokens,
 };
 use tokio::task::AbortHandle;
 
 use crate::image::Image;
+use crate::ledger::Account;
 use crate::program::Program;
+use crate::waits::Waits;
 use crate::warm::{Kept, Pinging};
 
 /// Bodies longer than this lie in a blob beside their record.
@@ -53,12 +56,50 @@ pub(crate) struct Ready {
 pub(crate) struct Running {
     pub(crate) abort: Option<AbortHandle>,
     pub(crate) started: Instant,
-    /// For an inference: which Cpu, and the slot of it that it holds.
+    /// For an inference: which Cpu it waits for or runs on, and the slot of it that it holds.
     pub(crate) cpu: Option<usize>,
     pub(crate) slot: Option<u32>,
-    pub(crate) waited_ms: u64,
+    /// As the Cpu's limits know it while it runs.
+    pub(crate) governed: Option<Started>,
+    /// What it waited for so far.
+    pub(crate) waits: Waits,
+    /// When it was sent first.
+    pub(crate) sent: Option<Instant>,
+    /// How often it failed for a passing reason.
+    pub(crate) failures: u32,
+    /// The line it waits in for a rate, and since when.
+    pub(crate) in_line: Option<(Account, Micros)>,
+    /// The line that waits for what becomes of it.
+    pub(crate) tries_for: Option<Account>,
+    /// Since when it waits for what its device needs.
+    pub(crate) needs_since: Option<Micros>,
+    /// When it is tried again.
+    pub(crate) again_at: Option<Timestamp>,
+    /// When a device is expected to have given its thread back.
+    pub(crate) ends_by: Timestamp,
     /// Bytes of text streamed so far.
     pub(crate) streamed: Arc<AtomicU64>,
+}
+
+impl Running {
+    pub(crate) fn new() -> Self {
+        Self {
+            abort: None,
+            started: Instant::now(),
+            cpu: None,
+            slot: None,
+            governed: None,
+            waits: Waits::default(),
+            sent: None,
+            failures: 0,
+            in_line: None,
+            tries_for: None,
+            needs_since: None,
+            again_at: None,
+            ends_by: Timestamp(0),
+            streamed: Arc::default(),
+        }
+    }
 }
 
 /// A process.
@@ -85,6 +126,20 @@ pub(crate) struct Process {
     pub(crate) pinging: Option<Pinging>,
     pub(crate) running: HashMap<Seq, Running>,
     pub(crate) reserved: Reservation,
+    /// What its calls hold of limits above it.
+    pub(crate) holds: HashMap<Seq, Hold<Account>>,
+    /// Whose limits those are.
+    pub(crate) account: Account,
+    /// The urgency of the most urgent who waits for a lock it holds.
+    pub(crate) lent: Option<Priority>,
+    /// Locks given up since the last commit.
+    pub(crate) unlocked: Vec<String>,
+    /// Those that the commit under way gives up.
+    pub(crate) releasing: Vec<String>,
+    /// Since when its time counts, as far as it was not counted yet.
+    pub(crate) runs_since: Option<Timestamp>,
+    /// When its time is used up.
+    pub(crate) time_ends: Option<Timestamp>,
     pub(crate) quota_hit: Option<LimitName>,
 
     pub(crate) revision: u64,
@@ -145,6 +200,13 @@ impl Process {
             pinging: None,
             running: HashMap::new(),
             reserved: Reservation::default(),
+            holds: HashMap::new(),
+            account: Account::System,
+            lent: None,
+            unlocked: Vec::new(),
+            releasing: Vec::new(),
+            runs_since: None,
+            time_ends: None,
             quota_hit: None,
             revision: 0,
             head: Hash::ZERO,
@@ -173,9 +235,23 @@ impl Process {
         }
     }
 
+    /// The call of it that waits for a Cpu, and the tokens it needs: its prompt and the output it may have.
+    pub(crate) fn needs(&self, cpu: usize) -> Option<(usize, Tokens)> {
+        let waits = |running: &Running| running.cpu == Some(cpu) && running.slot.is_none();
+        let (seq, _) = self.running.iter().find(|(_, running)| waits(running))?;
+        let ready = self.prompts.get(seq)?;
+        Some((seq.0 as usize, ready.view.tokens.saturating_add(ready.max_output)))
+    }
+
     /// All calls of the last step have ended.
     pub(crate) fn all_answered(&self) -> bool {
         self.preparing.is_none() && self.results.iter().all(Option::is_some)
+    }
+
+    /// A piece of mail has come; those of its sender up to it are not taken again.
+    pub(crate) fn arrived(&mut self, mail: MailId) {
+        let newest = self.delivered.entry(mail.sender).or_insert(0);
+        *newest = mail.number.max(*newest);
     }
 
     /// Messages that lie in its mailbox or are on their way.
@@ -198,6 +274,7 @@ impl Process {
     /// Something is recorded that is not on its way to the store.
     pub(crate) fn dirty(&self) -> bool {
         self.moved
+            || !self.unlocked.is_empty()
             || !self.records.is_empty()
             || !self.changes.is_empty()
             || !self.sent.is_empty()
@@ -255,6 +332,11 @@ impl Process {
             tokens: limit.tokens.map(|n| n.saturating_sub(used.tokens()).saturating_sub(held.tokens)),
             cost: limit.cost.map(|n| n.saturating_sub(used.cost).saturating_sub(held.cost)),
             steps: limit.steps.map(|n| n.saturating_sub(used.steps)),
+            tool_calls: limit
+                .tool_calls
+                .map(|n| n.saturating_sub(used.tool_calls).saturating_sub(held.tool_calls)),
+            wall_time: limit.wall_time.map(|n| n.saturating_sub(used.wall_time)),
+            children: limit.children,
         }
     }
 
@@ -265,6 +347,7 @@ impl Process {
             (LimitName::Calls, left.calls, want.calls),
             (LimitName::Tokens, left.tokens.map(|n| n.0), want.tokens.0),
             (LimitName::Cost, left.cost.map(|n| n.0), want.cost.0),
+            (LimitName::ToolCalls, left.tool_calls, want.tool_calls),
         ];
         checks.into_iter().find_map(|(name, left, needed)| {
             left.filter(|left| *left < needed).map(|left| (name, left, needed))
@@ -274,6 +357,7 @@ impl Process {
     /// Holds a part of the budget for a call.
     pub(crate) fn reserve(&mut self, want: &Reservation) {
         self.reserved.calls += want.calls;
+        self.reserved.tool_calls += want.tool_calls;
         self.reserved.tokens = self.reserved.tokens.saturating_add(want.tokens);
         self.reserved.cost = self.reserved.cost.saturating_add(want.cost);
     }
@@ -281,6 +365,7 @@ impl Process {
     /// Gives back what a call held.
     pub(crate) fn release(&mut self, held: &Reservation) {
         self.reserved.calls = self.reserved.calls.saturating_sub(held.calls);
+        self.reserved.tool_calls = self.reserved.tool_calls.saturating_sub(held.tool_calls);
         self.reserved.tokens = self.reserved.tokens.saturating_sub(held.tokens);
         self.reserved.cost = self.reserved.cost.saturating_sub(held.cost);
     }

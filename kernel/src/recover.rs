@@ -7,14 +7,15 @@ use std::sync::Arc;
 use kernel_context::{Change, Pager, PagerConfig, PagerError, PagerFactory};
 use kernel_storage::Store;
 use kernel_types::{
-    AgentRow, BlobHash, Call, ErrorKind, Event, EventKind, MailBody, Pid, Record, Recovery, SysError,
-    SyscallNo,
+    AgentRow, BlobHash, Call, Decision, ErrorKind, Event, EventKind, MailBody, Pid, Record, Recovery,
+    Reservation, SuspendReason, SysError, SyscallNo,
 };
 
 use crate::bodies::{Bodies, View};
 use crate::core::{Core, Spent};
 use crate::error::KernelError;
 use crate::image::Image;
+use crate::ledger::is_from_above;
 use crate::parts::Parts;
 use crate::process::Process;
 
@@ -216,26 +217,50 @@ impl Core {
                 parent.children.insert(child);
             }
         }
+        // What all of them hold and lost, before any of them asks for more.
+        for pid in &pids {
+            self.with(*pid, |core, process| core.take_back(process));
+        }
         for pid in &pids {
             self.with(*pid, |core, process| core.take_over(process));
         }
         pids
     }
 
-    fn take_over(&mut self, process: &mut Process) {
+    /// What a process had when its kernel stopped: its accounts, locks and grants, and the cost of what was lost.
+    fn take_back(&mut self, process: &mut Process) {
         let open = process.image.open.iter().filter(|open| open.outcome.is_none()).count();
         let open = open + usize::from(process.image.ping.is_some());
         let event = Event::Recovered { epoch: self.epoch.0, open: u32::try_from(open).unwrap_or(u32::MAX) };
         self.log(process, None, &event);
+        self.locks_again(process);
+        process.account = self.ledger.join(&process.image.tenant, &process.image.rated);
+        let lost = process.image.in_flight();
+        self.ledger.lost(process, lost);
+        let usage = &mut process.image.usage;
+        usage.calls += lost.calls;
+        usage.tool_calls += lost.tool_calls;
+        usage.input_tokens = usage.input_tokens.saturating_add(lost.tokens);
+        usage.cost = usage.cost.saturating_add(lost.cost);
+        for mail in std::mem::take(&mut process.inbox) {
+            let MailBody::Grant(more) = mail.body else {
+                process.inbox.push_back(mail);
+                continue;
+            };
+            process.arrived(mail.id);
+            process.consumed.push(mail.id);
+            self.log(process, None, &Event::MailTaken { mail });
+            self.granted(process, &more);
+        }
+    }
+
+    /// It goes on: what was in flight by its recovery class, and what it was told meanwhile.
+    fn take_over(&mut self, process: &mut Process) {
         let waiting = std::mem::take(&mut process.inbox);
-        let held = process
-            .image
-            .open
-            .iter()
-            .filter_map(|open| open.pending.as_ref())
-            .map(|pending| pending.reserved);
-        for reserved in held.collect::<Vec<_>>() {
-            process.reserve(&reserved);
+        if matches!(process.image.suspended, Some(SuspendReason::Limit(limit)) if is_from_above(limit)) {
+            self.resume(process, "another kernel, whose limits may be larger");
+        } else if process.image.suspended.is_none() {
+            self.start_clock(process);
         }
         for index in 0..process.image.open.len() {
             if process.image.open[index].outcome.is_none() {
@@ -244,17 +269,11 @@ impl Core {
         }
         self.ping_lost(process);
         for mail in waiting {
-            let newest = process.delivered.entry(mail.id.sender).or_insert(0);
-            *newest = mail.id.number.max(*newest);
+            process.arrived(mail.id);
             match mail.body {
                 MailBody::Signal(signal) => {
                     process.consumed.push(mail.id);
                     self.signalled(process, signal, mail.id.sender);
-                }
-                MailBody::Grant(more) => {
-                    process.consumed.push(mail.id);
-                    self.log(process, None, &Event::MailTaken { mail: mail.clone() });
-                    self.granted(process, &more);
                 }
                 MailBody::Priority(priority) => {
                     process.consumed.push(mail.id);
@@ -278,24 +297,25 @@ impl Core {
     /// A call that had no outcome when the kernel stopped.
     fn recover_call(&mut self, process: &mut Process, index: usize) {
         let open = &process.image.open[index];
+        let no = open.no;
         let Some(pending) = open.pending.clone() else {
             let error =
                 SysError::new(ErrorKind::Interrupted, "the kernel stopped before the call was prepared");
             self.finish(process, index, Err(error), Spent::default());
             return;
         };
-        match (open.no, pending.recovery) {
-            (SyscallNo::Infer, _) => self.infer_again(process, index, pending.reserved),
-            (SyscallNo::ToolCall, Recovery::Unsafe) => {
-                process.image.usage.calls += 1;
-                let message =
-                    "the kernel stopped while the call was in flight; whether it had an effect is not known";
-                let error = SysError::new(ErrorKind::Interrupted, message);
-                self.finish(process, index, Err(error), Spent::default());
+        let lost = pending.reserved;
+        if let Some(pending) = &mut process.image.open[index].pending {
+            // It is charged; what the next attempt needs is asked for anew.
+            pending.reserved = Reservation::default();
+        }
+        match (no, pending.recovery) {
+            (SyscallNo::Lock, _) => self.lock_again(process, index),
+            (SyscallNo::Infer, _) => self.infer_again(process, index, lost),
+            (SyscallNo::ToolCall, Recovery::Unsafe) if lost != Reservation::default() => {
+                self.interrupted(process, index);
             }
-            (SyscallNo::ToolCall, _) => {
-                self.attempt_again(process, index, kernel_types::Reservation::default())
-            }
+            (SyscallNo::ToolCall, _) => self.tool_again(process, index, lost),
             (SyscallNo::Spawn, _) => {
                 if let Some(child) = pending.child.filter(|child| process.children.contains(child)) {
                     self.finish(process, index, Ok(kernel_types::Answer::Pid(child)), Spent::default());
@@ -305,21 +325,45 @@ impl Core {
         }
     }
 
-    fn attempt_again(&mut self, process: &mut Process, index: usize, charged: kernel_types::Reservation) {
+    /// Nobody knows what became of a call.
+    fn interrupted(&mut self, process: &mut Process, index: usize) {
+        let message =
+            "the kernel stopped while the call was in flight; whether it had an effect is not known";
+        let error = SysError::new(ErrorKind::Interrupted, message);
+        self.finish(process, index, Err(error), Spent::default());
+    }
+
+    /// Notes that a call which was sent is sent again. One that never was has lost nothing.
+    fn attempt_again(&mut self, process: &mut Process, index: usize, charged: Reservation) {
         let open = &mut process.image.open[index];
-        let Some(pending) = &mut open.pending else { return };
+        let Some(pending) = open.pending.as_mut().filter(|_| charged != Reservation::default()) else {
+            return;
+        };
         pending.attempt += 1;
-        let event = Event::Attempt { number: pending.attempt, charged };
+        let event = Event::Attempt { number: pending.attempt, charged, why: None };
         let seq = open.seq;
         self.log(process, Some(seq), &event);
     }
 
-    /// An inference is issued again; the lost attempt is charged at its reservation, the most it can have cost.
-    fn infer_again(&mut self, process: &mut Process, index: usize, lost: kernel_types::Reservation) {
-        let usage = &mut process.image.usage;
-        usage.calls += lost.calls;
-        usage.input_tokens = usage.input_tokens.saturating_add(lost.tokens);
-        usage.cost = usage.cost.saturating_add(lost.cost);
+    /// A tool is called again, as a further call. A `keyed` call that was sent and has no budget for that is not refused, since a
+    /// program may then make it anew, under another key.
+    fn tool_again(&mut self, process: &mut Process, index: usize, lost: Reservation) {
+        let recovery = process.image.open[index].pending.as_ref().map(|pending| pending.recovery);
+        let needs = Reservation { calls: 1, tool_calls: 1, ..Reservation::default() };
+        match self.hold_again(process, index, needs) {
+            Ok(()) => self.attempt_again(process, index, lost),
+            Err(Decision::OverQuota { limit, .. })
+                if recovery == Some(Recovery::Keyed) && lost != Reservation::default() =>
+            {
+                process.quota_hit = Some(limit);
+                self.interrupted(process, index);
+            }
+            Err(decision) => self.refuse(process, index, SyscallNo::ToolCall, &decision),
+        }
+    }
+
+    /// An inference is issued again, if it still may be; the lost attempt was charged at its reservation, the most it can have cost.
+    fn infer_again(&mut self, process: &mut Process, index: usize, lost: Reservation) {
         self.attempt_again(process, index, lost);
         let open = &process.image.open[index];
         let (seq, Some(pending)) = (open.seq, open.pending.clone()) else { return };
@@ -327,31 +371,39 @@ impl Core {
         let parts = Arc::clone(&self.parts);
         let spec = Arc::clone(&process.spec);
         let name = parts.model(args.model.as_deref(), spec.model.as_deref()).unwrap_or("");
+        // The model may be another now, or the rules.
+        let decision = self.decide(process, &pending.call);
+        if !decision.is_allow() {
+            return self.refuse(process, index, SyscallNo::Infer, &decision);
+        }
         let rendered = match parts.models.get(name) {
             Some(served) => {
                 self.render(process, args, &served.info).map_err(|error| crate::local::pager_error(&error))
             }
             None => Err(SysError::new(ErrorKind::NotFound, format!("model {name:?} is not there any more"))),
         };
-        process.release(&pending.reserved);
-        if let Some(pending) = &mut process.image.open[index].pending {
-            pending.reserved = kernel_types::Reservation::default();
+        let ready = match rendered {
+            Ok(ready) => ready,
+            Err(error) => return self.finish(process, index, Err(error), Spent::default()),
+        };
+        let held = self.most(process, &ready).and_then(|most| self.hold_again(process, index, most));
+        match held {
+            Ok(()) => drop(process.prompts.insert(seq, ready)),
+            Err(decision) => self.refuse(process, index, SyscallNo::Infer, &decision),
         }
-        match (rendered, process.exceeded(&lost)) {
-            (Err(error), _) => self.finish(process, index, Err(error), Spent::default()),
-            (Ok(_), Some((limit, left, needed))) => {
-                process.quota_hit = Some(limit);
-                let message = format!("infer: needs {needed} of {limit}, {left} left after a lost attempt");
-                let error = SysError::new(ErrorKind::QuotaExceeded, message);
-                self.finish(process, index, Err(error), Spent::default());
-            }
-            (Ok(ready), None) => {
-                process.reserve(&lost);
-                if let Some(pending) = &mut process.image.open[index].pending {
-                    pending.reserved = lost;
-                }
-                process.prompts.insert(seq, ready);
-            }
+    }
+
+    /// Holds what a call needs that is made again: of its process's budget and of those above.
+    fn hold_again(&mut self, process: &mut Process, index: usize, most: Reservation) -> Result<(), Decision> {
+        if let Some((limit, left, needed)) = process.exceeded(&most) {
+            return Err(Decision::OverQuota { limit, left, needed });
         }
+        let open = &mut process.image.open[index];
+        let seq = open.seq;
+        if let Some(pending) = &mut open.pending {
+            pending.reserved = most;
+        }
+        process.reserve(&most);
+        self.hold_above(process, seq, most).map(drop)
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kernel_types::{
-    Budget, Call, Capabilities, ErrorKind, Event, ExitStatus, MailBody, MicroUsd, Pid, Priority, Retry, Spec,
-    SysError, Tokens, Usage,
+    Budget, Call, Capabilities, Decision, ErrorKind, Event, ExitStatus, LimitName, MailBody, MicroUsd, Pid,
+    Priority, RateLimit, Retry, Spec, SysError, Tokens, Usage,
 };
 
 use crate::core::{Core, Spent};
@@ -13,13 +13,34 @@ use crate::image::Image;
 use crate::process::Process;
 use crate::program::{Program, ProgramError, ProgramFactory, Saved};
 
+/// Why a child is not started.
+pub(crate) enum NoSpawn {
+    /// Its parent has too little left for it.
+    Limit(Decision),
+    Error(SysError),
+}
+
+impl From<SysError> for NoSpawn {
+    fn from(error: SysError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// What a process has of those above it.
+pub(crate) struct Above {
+    parent: Pid,
+    family: Pid,
+    share: Priority,
+    rated: Vec<(Pid, Vec<RateLimit>)>,
+}
+
 impl Core {
-    /// Makes a process in the table; its first commit makes it durable. `above` is its parent and the share it belongs to: what
-    /// was an ancestor's share stays one, also when the ancestor has ended.
+    /// Makes a process in the table; its first commit makes it durable. `above` is its parent and what it has of it: what was an
+    /// ancestor's share, or rate, stays one, also when the ancestor has ended.
     pub(crate) fn create(
         &mut self,
         pid: Pid,
-        above: Option<(Pid, (Pid, Priority))>,
+        above: Option<Above>,
         spec: Spec,
         capabilities: Capabilities,
     ) -> Result<(), ProgramError> {
@@ -29,7 +50,16 @@ impl Core {
             .get(&spec.program)
             .ok_or_else(|| ProgramError::Unknown(spec.program.clone()))?;
         let program = start(&**factory, &spec)?;
-        let (parent, (family, share)) = above.unwrap_or((Pid::INIT, (pid, spec.priority)));
+        let above = above.unwrap_or_else(|| Above {
+            parent: Pid::INIT,
+            family: pid,
+            share: spec.priority,
+            rated: Vec::new(),
+        });
+        let Above { parent, family, share, mut rated } = above;
+        if !spec.rates.is_empty() {
+            rated.push((pid, spec.rates.clone()));
+        }
         let image = Image {
             name: spec.name.clone(),
             program: spec.program.clone(),
@@ -37,6 +67,9 @@ impl Core {
             family,
             share,
             budget: spec.budget,
+            tenant: spec.tenant.clone(),
+            rated,
+            locks: Vec::new(),
             usage: Usage::default(),
             spawned_at: self.now(),
             waited_ms: 0,
@@ -57,13 +90,15 @@ impl Core {
         let mut process =
             Process::new(pid, parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
         self.log(&mut process, None, &event);
+        process.account = self.ledger.join(&process.image.tenant, &process.image.rated);
+        self.start_clock(&mut process);
         self.queue_commit(&mut process);
         self.processes.insert(pid, Box::new(process));
         Ok(())
     }
 
     /// Checks a `spawn`, fills in what it leaves open, takes the child's limits out of the parent's. Answers the child's pid.
-    pub(crate) fn check_spawn(&mut self, parent: &mut Process, spec: &mut Spec) -> Result<Pid, SysError> {
+    pub(crate) fn check_spawn(&mut self, parent: &mut Process, spec: &mut Spec) -> Result<Pid, NoSpawn> {
         let invalid = |message: String| SysError::new(ErrorKind::InvalidArgument, message);
         let factory = self.parts.programs.get(&spec.program);
         let factory =
@@ -78,10 +113,23 @@ impl Core {
                 format!("spawn: the child may not have more than its parent: {excess}"),
             )
         })?;
-        spec.budget = share(&parent.left(), &spec.budget).map_err(|(what, left)| {
-            SysError::new(ErrorKind::QuotaExceeded, format!("spawn: {left} of {what} left"))
-        })?;
-        take_out(&mut parent.image.budget, &spec.budget);
+        if spec.tenant.is_empty() {
+            spec.tenant.clone_from(&parent.image.tenant);
+        } else if spec.tenant != parent.image.tenant {
+            let message = format!("spawn: a child works for its parent's tenant, {:?}", parent.image.tenant);
+            return Err(SysError::new(ErrorKind::Denied, message).into());
+        }
+        parent.count_time(self.now());
+        let left = parent.left();
+        let wanted = spec.budget.children.unwrap_or(0).saturating_add(1);
+        if let Some(left) = left.children.filter(|left| *left < wanted) {
+            // One that ends makes room: not a matter for a grant.
+            let message = format!("spawn: needs {wanted} of children, {left} left: wait for one to end");
+            return Err(SysError::new(ErrorKind::Busy, message).with_retry(Retry::Now).into());
+        }
+        spec.budget = share(&left, &spec.budget)
+            .map_err(|(limit, left, needed)| NoSpawn::Limit(Decision::OverQuota { limit, left, needed }))?;
+        take_out(&mut parent.image.budget, &handed(&spec.budget));
         Ok(self.fresh_pid())
     }
 
@@ -95,13 +143,18 @@ impl Core {
         }
         let capabilities = spec.capabilities.clone().unwrap_or_default();
         let budget = spec.budget;
-        let share = (parent.image.family, parent.image.share);
-        match self.create(child, Some((parent.pid, share)), spec, capabilities) {
+        let above = Above {
+            parent: parent.pid,
+            family: parent.image.family,
+            share: parent.image.share,
+            rated: parent.image.rated.clone(),
+        };
+        match self.create(child, Some(above), spec, capabilities) {
             Ok(()) => {
                 parent.children.insert(child);
             }
             Err(error) => {
-                give_back(&mut parent.image.budget, &budget);
+                give_back(&mut parent.image.budget, &handed(&budget));
                 let error = SysError::new(ErrorKind::InvalidArgument, error.to_string());
                 self.finish(parent, index, Err(error), Spent::default());
             }
@@ -118,7 +171,7 @@ impl Core {
         match child.filter(|child| parent.children.contains(child)) {
             Some(child) => self.finish(parent, index, Ok(kernel_types::Answer::Pid(child)), Spent::default()),
             None => {
-                give_back(&mut parent.image.budget, &budget);
+                give_back(&mut parent.image.budget, &handed(&budget));
                 self.finish(parent, index, Err(error), Spent::default());
             }
         }
@@ -162,11 +215,13 @@ impl Core {
             });
         }
         if self.processes.get(&process.parent).is_some_and(|parent| parent.image.exited.is_none()) {
-            let refund = process.left();
+            let refund = handed(&process.left());
             let body = MailBody::ChildExit { pid: process.pid, status, refund };
             self.mail_to(process, process.parent, body);
         }
         self.forget_slots(process.pid);
+        self.stop_clock(process);
+        self.ledger.leave(process.account, &process.image.rated);
         process.program = None;
         process.pager = None;
         process.inbox.clear();
@@ -182,19 +237,33 @@ fn start(factory: &dyn ProgramFactory, spec: &Spec) -> Result<Box<dyn Program>, 
 }
 
 /// A child's limits: what it asks for, or, where its parent is limited and it asks for nothing, half of what is left.
-fn share(left: &Budget, asked: &Budget) -> Result<Budget, (&'static str, u64)> {
-    let part = |name: &'static str, left: Option<u64>, asked: Option<u64>| match (left, asked) {
+fn share(left: &Budget, asked: &Budget) -> Result<Budget, (LimitName, u64, u64)> {
+    let part = |name: LimitName, left: Option<u64>, asked: Option<u64>| match (left, asked) {
         (None, asked) => Ok(asked),
         (Some(left), None) => Ok(Some(left / 2)),
         (Some(left), Some(asked)) if asked <= left => Ok(Some(asked)),
-        (Some(left), Some(_)) => Err((name, left)),
+        (Some(left), Some(asked)) => Err((name, left, asked)),
     };
     Ok(Budget {
-        calls: part("calls", left.calls, asked.calls)?,
-        tokens: part("tokens", left.tokens.map(|n| n.0), asked.tokens.map(|n| n.0))?.map(Tokens),
-        cost: part("cost", left.cost.map(|n| n.0), asked.cost.map(|n| n.0))?.map(MicroUsd),
-        steps: part("steps", left.steps, asked.steps)?,
+        calls: part(LimitName::Calls, left.calls, asked.calls)?,
+        tokens: part(LimitName::Tokens, left.tokens.map(|n| n.0), asked.tokens.map(|n| n.0))?.map(Tokens),
+        cost: part(LimitName::Cost, left.cost.map(|n| n.0), asked.cost.map(|n| n.0))?.map(MicroUsd),
+        steps: part(LimitName::Steps, left.steps, asked.steps)?,
+        tool_calls: part(LimitName::ToolCalls, left.tool_calls, asked.tool_calls)?,
+        wall_time: match (left.wall_time, asked.wall_time) {
+            (Some(left), Some(asked)) if asked > left => return Err((LimitName::WallTime, left.0, asked.0)),
+            (left, asked) => asked.or(left),
+        },
+        children: match left.children {
+            None => asked.children,
+            Some(_) => Some(asked.children.unwrap_or(0)),
+        },
     })
+}
+
+/// What a parent hands over with a child of these limits: the child itself too, but no time.
+fn handed(limits: &Budget) -> Budget {
+    Budget { children: limits.children.map(|n| n.saturating_add(1)), wall_time: None, ..*limits }
 }
 
 /// Raises the limits there are.
@@ -203,6 +272,9 @@ pub(crate) fn give_back(limits: &mut Budget, more: &Budget) {
     limits.steps = limits.steps.map(|n| n.saturating_add(more.steps.unwrap_or(0)));
     limits.tokens = limits.tokens.map(|n| n.saturating_add(more.tokens.unwrap_or_default()));
     limits.cost = limits.cost.map(|n| n.saturating_add(more.cost.unwrap_or_default()));
+    limits.tool_calls = limits.tool_calls.map(|n| n.saturating_add(more.tool_calls.unwrap_or(0)));
+    limits.wall_time = limits.wall_time.map(|n| n.saturating_add(more.wall_time.unwrap_or_default()));
+    limits.children = limits.children.map(|n| n.saturating_add(more.children.unwrap_or(0)));
 }
 
 fn take_out(limits: &mut Budget, share: &Budget) {
@@ -210,4 +282,6 @@ fn take_out(limits: &mut Budget, share: &Budget) {
     limits.steps = limits.steps.map(|n| n.saturating_sub(share.steps.unwrap_or(0)));
     limits.tokens = limits.tokens.map(|n| n.saturating_sub(share.tokens.unwrap_or_default()));
     limits.cost = limits.cost.map(|n| n.saturating_sub(share.cost.unwrap_or_default()));
+    limits.tool_calls = limits.tool_calls.map(|n| n.saturating_sub(share.tool_calls.unwrap_or(0)));
+    limits.children = limits.children.map(|n| n.saturating_sub(share.children.unwrap_or(0)));
 }

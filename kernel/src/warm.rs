@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use kernel_context::{Change, Returns, SentPrompt, expected_cache};
 use kernel_llm::{InferRequest, NoDeltas};
+use kernel_sched::{Admission, Asked, CallEnd, Started};
 use kernel_types::{
     Answer, Call, CallKey, CallResult, Decision, ErrorKind, Event, InferArgs, MicroUsd, ModelInfo, PageView,
-    Prompt, Reservation, Seq, SysError, SyscallNo, Timestamp, TokenUsage, Tokens,
+    Pid, Prompt, Reservation, Seq, SysError, SyscallNo, Timestamp, TokenUsage, Tokens,
 };
 use tokio::task::AbortHandle;
 
@@ -22,6 +23,7 @@ use crate::gate::refusal;
 use crate::image::{OpenCall, OpenPing};
 use crate::prepare::{ceiling, charge};
 use crate::process::Process;
+use crate::retry::call_end;
 
 /// What a ping asks for.
 const OUTPUT: Tokens = Tokens(1);
@@ -48,6 +50,7 @@ pub(crate) struct Pinging {
     started: Instant,
     at: Timestamp,
     cpu: usize,
+    governed: Option<Started>,
 }
 
 impl Process {
@@ -209,13 +212,19 @@ impl Core {
         if at > now {
             return self.due(process, at);
         }
-        if self.slots[kept.cpu].free.is_empty() {
+        let needs = kept.view.tokens.saturating_add(OUTPUT);
+        if self.slots[kept.cpu].free.is_empty() || !self.takes_now(kept.cpu, needs) {
             return self.due(process, now.after(AGAIN.into()));
         }
         let (call, view) = (Call::Infer(kept.args.clone()), kept.view.clone());
-        let (decision, reserved) = self.admit_ping(process, &call, kept);
+        let (mut decision, mut reserved) = self.admit_ping(process, &call, kept);
         let seq = Seq::ping(process.image.pings);
         process.image.pings += 1;
+        if decision.is_allow()
+            && let Err(refused) = self.hold_above(process, seq, reserved)
+        {
+            (decision, reserved) = (refused, Reservation::default());
+        }
         let refused = (!decision.is_allow()).then(|| refusal(SyscallNo::Infer, &decision));
         self.intend_ping(process, seq, &call, view, (decision, reserved));
         match refused {
@@ -231,9 +240,9 @@ impl Core {
         self.queue_commit(process);
     }
 
-    /// What the gate and the budget say, and what the ping holds. It is no device call of the program: none is counted. A budget
-    /// that has no room for the next call beside it is not spent on it.
-    fn admit_ping(&self, process: &Process, call: &Call, kept: &Kept) -> (Decision, Reservation) {
+    /// What the gate and the budgets say, its process's and those above, and what the ping holds. It is no device call of the
+    /// program: none is counted. A budget that has no room for the next call beside it is not spent on it.
+    fn admit_ping(&mut self, process: &Process, call: &Call, kept: &Kept) -> (Decision, Reservation) {
         // The provider's count of it is known by now.
         let reported = process.answered.as_ref().map_or(Tokens::ZERO, |answered| answered.reported);
         let view = &PageView { tokens: kept.view.tokens.max(reported), ..kept.view.clone() };
@@ -242,23 +251,28 @@ impl Core {
             return (decision, Reservation::default());
         };
         let most = ceiling(view, OUTPUT, model);
-        if process.image.budget.cost.is_some() && most.is_none() {
+        let limited = process.image.budget.cost.is_some() || self.ledger.limits_cost(process.account);
+        if limited && most.is_none() {
             let missing = format!("price of {} (unknown, and there is a limit of cost)", model.name);
             return (Decision::Deny { missing }, Reservation::default());
         }
         let tokens = view.tokens.saturating_add(OUTPUT);
-        let reserved = Reservation { calls: 0, tokens, cost: most.unwrap_or_default() };
+        let reserved = Reservation { calls: 0, tokens, cost: most.unwrap_or_default(), tool_calls: 0 };
         let next = ceiling(view, kept.output, model).unwrap_or_default();
         let both = Reservation {
             calls: 1,
             tokens: tokens.saturating_add(view.tokens).saturating_add(kept.output),
             cost: reserved.cost.saturating_add(next),
+            tool_calls: 0,
         };
         match process.exceeded(&both) {
             Some((limit, left, needed)) => {
                 (Decision::OverQuota { limit, left, needed }, Reservation::default())
             }
-            None => (Decision::Allow, reserved),
+            None => match self.fits_above(process, both) {
+                Ok(()) => (Decision::Allow, reserved),
+                Err(refused) => (refused, Reservation::default()),
+            },
         }
     }
 
@@ -274,24 +288,63 @@ impl Core {
         // Who waits for a slot comes first.
         self.pump_slots();
         let prompt = kept.prompt.clone().filter(|_| process.waits() && self.pinging);
-        let Some(prompt) = prompt.filter(|_| self.slots[cpu].lend(process.pid)) else {
-            return self.end_ping(process, "no longer needed, or no slot is free");
-        };
+        let needs = kept.view.tokens.saturating_add(OUTPUT);
+        let (model, temperature) = (kept.view.model.clone(), kept.args.temperature);
         let key = CallKey { pid: process.pid, step: process.image.step, seq: ping.seq };
-        let request = InferRequest {
-            key,
-            model: kept.view.model.clone(),
-            prompt,
-            max_output: OUTPUT,
-            temperature: kept.args.temperature,
+        let Some(prompt) = prompt.filter(|_| self.may_ping(process, key, cpu, &model)) else {
+            return self.end_ping(process, "no longer needed, or something that it needs is not free");
         };
+        let request = InferRequest { key, model, prompt, max_output: OUTPUT, temperature };
         let parts = Arc::clone(&self.parts);
         let timeout = parts.limits.infer.min(PATIENCE);
         let work = async move { End::Infer(parts.cpus[cpu].infer(request, &NoDeltas).await) };
         self.starts.push_back(Start { key, attempt: 1, future: guarded(work, timeout) });
         let (started, at) = (Instant::now(), self.now());
-        process.pinging = Some(Pinging { key, abort: None, started, at, cpu });
+        let now = self.micros();
+        let governed = Some(self.slots[cpu].governor.start_aside(needs.0, now));
+        process.pinging = Some(Pinging { key, abort: None, started, at, cpu, governed });
         self.due(process, at.after((timeout + AGAIN).into()));
+    }
+
+    /// Takes what a ping needs beside its budget: of the rates, of what its model needs, a slot. Who waits for any of these comes
+    /// before it. What was taken goes back with its end.
+    fn may_ping(&mut self, process: &mut Process, key: CallKey, cpu: usize, model: &str) -> bool {
+        let (now, slots) = (self.micros(), &self.slots[cpu]);
+        let Some(ping) = process.image.ping else { return false };
+        let busy = slots.free.is_empty() || slots.waits_for_limits();
+        if busy || !self.takes_now(cpu, ping.reserved.tokens) || self.ledger.is_lined_up_for(process.account)
+        {
+            return false;
+        }
+        if let Some(hold) = process.holds.get_mut(&ping.seq)
+            && self.ledger.quotas.start(hold, ping.reserved, now).is_err()
+        {
+            return false;
+        }
+        let needs = self.parts.model_needs.get(model);
+        if needs.is_some_and(|needs| self.resources.ask(key, needs) != Ok(Asked::Granted)) {
+            self.supplied.extend(self.resources.give_back(key));
+            return false;
+        }
+        self.slots[cpu].lend(process.pid)
+    }
+
+    /// Calls wait for what pings may hold: those that hold any end.
+    pub(crate) fn pings_give_way(&mut self) {
+        if self.parts.model_needs.is_empty() {
+            return;
+        }
+        let pids: Vec<Pid> = self.slots.iter().flat_map(|slots| slots.pinging.keys().copied()).collect();
+        for pid in pids {
+            self.with(pid, |core, process| {
+                let needs = |kept: &Kept| core.parts.model_needs.contains_key(&kept.view.model);
+                if process.kept.as_ref().is_some_and(needs) {
+                    core.end_ping(process, "what it holds is needed");
+                    process.give_up();
+                    core.settle(process);
+                }
+            });
+        }
     }
 
     /// Takes the answer to a ping. One that was ended meanwhile has its outcome already.
@@ -300,6 +353,7 @@ impl Core {
             if !process.is_pinging(key) {
                 return;
             }
+            let verdict = call_end(&end);
             let (usage, result) = match end {
                 End::Infer(Ok(inference)) => (inference.usage, Ok(inference)),
                 End::Infer(Err(error)) if not_served(error.kind()) => {
@@ -308,6 +362,8 @@ impl Core {
                 End::Infer(Err(error)) => (core.ping_spent(process), Err(cpu_error(&error))),
                 other => (core.ping_spent(process), Err(broken(other))),
             };
+            let used = usage.input.saturating_add(usage.output).0;
+            core.ungovern(process, verdict.with(used));
             let mut expected = None;
             match &result {
                 Ok(inference) => expected = core.warmed(process, &inference.usage),
@@ -399,7 +455,10 @@ impl Core {
         total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);
         total.output_tokens = total.output_tokens.saturating_add(usage.output);
         total.cost = total.cost.saturating_add(cost);
+        let tokens = usage.input.saturating_add(usage.output);
+        self.settle_above(process, ping.seq, Reservation { tokens, cost, ..Reservation::default() });
         self.ping_ended(process, ping.seq, result, cost, expected);
+        self.ungovern(process, CallEnd::Cancelled { tokens: usage.input.saturating_add(usage.output).0 });
         self.drop_ping(process);
     }
 
@@ -413,7 +472,8 @@ impl Core {
     ) {
         let took = process.pinging.as_ref().map(|pinging| pinging.started.elapsed().into());
         let (took, waited) = (took.unwrap_or_default(), kernel_types::Millis::ZERO);
-        self.log(process, Some(seq), &Event::Outcome { result, cost, took, waited, expected_cached });
+        let causes = Vec::new();
+        self.log(process, Some(seq), &Event::Outcome { result, cost, took, waited, causes, expected_cached });
     }
 
     /// Lets go of a ping's task and slot, recording nothing.
@@ -423,7 +483,29 @@ impl Core {
         if let Some(abort) = pinging.abort {
             abort.abort();
         }
+        if let Some(started) = pinging.governed {
+            let now = self.micros();
+            self.slots[pinging.cpu].ended(started, CallEnd::Cancelled { tokens: 0 }, now);
+        }
+        if !self.parts.model_needs.is_empty() {
+            self.supplied.extend(self.resources.give_back(pinging.key));
+        }
         self.slots[pinging.cpu].take_back(process.pid);
+    }
+
+    /// The Cpu takes a call that needs so many tokens at once.
+    fn takes_now(&self, cpu: usize, needs: Tokens) -> bool {
+        self.slots[cpu].governor.admits(needs.0, self.micros()) == Admission::Now
+    }
+
+    /// A ping ended: its Cpu's limits know it no more.
+    fn ungovern(&mut self, process: &mut Process, end: CallEnd) {
+        let now = self.micros();
+        if let Some(pinging) = &mut process.pinging
+            && let Some(started) = pinging.governed.take()
+        {
+            self.slots[pinging.cpu].ended(started, end, now);
+        }
     }
 
     /// Where somebody waits for a slot and none is free, a ping gives its own. Says whether one did.
@@ -439,12 +521,9 @@ impl Core {
         ended.is_some() && !self.slots[cpu].free.is_empty()
     }
 
-    /// A ping that was in flight when the kernel stopped: charged at the most it can have cost, never sent again.
+    /// A ping that was in flight when the kernel stopped: it was charged at the most it can have cost, and is never sent again.
     pub(crate) fn ping_lost(&mut self, process: &mut Process) {
         let Some(ping) = process.image.ping.take() else { return };
-        let usage = &mut process.image.usage;
-        usage.input_tokens = usage.input_tokens.saturating_add(ping.reserved.tokens);
-        usage.cost = usage.cost.saturating_add(ping.reserved.cost);
         let message = "the kernel stopped while the prompt was being kept warm";
         let error = SysError::new(ErrorKind::Interrupted, message);
         self.ping_ended(process, ping.seq, Err(error), ping.reserved.cost, None);

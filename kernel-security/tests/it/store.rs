@@ -204,7 +204,10 @@ impl Writer {
     fn outcome(&mut self, answer: Answer) {
         let (took, waited) = (Millis(5), Millis(1));
         let (cost, expected_cached) = (MicroUsd(7), None);
-        self.event(&Event::Outcome { result: Ok(answer), cost, took, waited, expected_cached }, Some(Seq(0)));
+        self.event(
+            &Event::Outcome { result: Ok(answer), cost, took, waited, causes: Vec::new(), expected_cached },
+            Some(Seq(0)),
+        );
     }
 
     pub(crate) fn into(self, tables: &mut Tables) {

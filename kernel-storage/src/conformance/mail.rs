@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kernel_types::{
-    Budget, Epoch, ExitStatus, LimitName, Mail, MailBody, MailId, MicroUsd, Pid, Priority, Signal, Timestamp,
-    Tokens,
+    Budget, Epoch, ExitStatus, LimitName, Mail, MailBody, MailId, MicroUsd, Millis, Pid, Priority, Signal,
+    Timestamp, Tokens,
 };
 
 use super::Fixture;
@@ -23,6 +23,9 @@ pub async fn mail_comes_back_as_posted(fixture: &dyn Fixture) {
         tokens: Some(Tokens(0)),
         cost: Some(MicroUsd(1 << 63)),
         steps: Some(1),
+        tool_calls: Some(2),
+        wall_time: Some(Millis(u64::MAX)),
+        children: Some(0),
     };
     let child = |status| MailBody::ChildExit { pid: pid(8), status, refund: all };
     let bodies = vec![

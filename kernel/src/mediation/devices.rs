@@ -85,7 +85,14 @@ async fn cancelled_once(make: &impl Assemble, device: Device) {
         let error = outcome(&rig, pid).await.expect_err("a call that was withdrawn is an error");
         assert_eq!(error.kind, ErrorKind::Cancelled, "{signal}: {error}");
         assert_eq!(device.arrived(&rig, pid), 1, "{signal}: the device is called once");
-        assert_eq!(rig.seen.in_flight(), 0, "{signal}: the device's future is dropped");
+        // The runtime drops what is aborted on a thread of its own, perhaps after the answer.
+        let dropped = async {
+            while rig.seen.in_flight() > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        };
+        let dropped = tokio::time::timeout(std::time::Duration::from_secs(5), dropped).await;
+        assert!(dropped.is_ok(), "{signal}: the device's future is dropped");
         rig.finish().await;
     }
 }

@@ -182,6 +182,8 @@ impl Sample {
                 | SyscallNo::PageUnpin
                 | SyscallNo::PageFree
                 | SyscallNo::Send
+                | SyscallNo::Lock
+                | SyscallNo::Unlock
                 | SyscallNo::Put,
                 Answer::Done,
             ) => true,
@@ -288,7 +290,11 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
         SyscallNo::Publish => plain(Call::Publish { topic: topic(), body: "hello".to_owned() }),
         SyscallNo::Subscribe => plain(Call::Subscribe { topic: topic() }),
         SyscallNo::Lock => plain(Call::Lock { name: topic(), timeout: Millis(10) }),
-        SyscallNo::Unlock => plain(Call::Unlock { name: topic() }),
+        SyscallNo::Unlock => {
+            let name = format!("{NAME} to give up");
+            let lock = Call::Lock { name: name.clone(), timeout: Millis(10) };
+            plain(Call::Unlock { name }).after(lock)
+        }
         SyscallNo::Checkpoint => plain(Call::Checkpoint { name: topic() }),
         SyscallNo::Restore => plain(Call::Restore { name: topic() }),
         SyscallNo::Remember => plain(Call::Remember { namespace: topic(), text: "a fact".to_owned() }),

@@ -158,8 +158,8 @@ fn a_signal_reaches_a_running_kernel_from_a_second_process() {
 #[test]
 fn an_agent_that_gives_up_fails_with_its_reason() {
     let home = Home::new();
-    home.ask("[[reply]]\nerror = \"timeout\"\nmessage = \"too slow\"\n[[reply]]\ntext = \"x\"\n", &[])
-        .fails(124, &["too slow"]);
+    let slow = "[[reply]]\nerror = \"timeout\"\nmessage = \"too slow\"\n".repeat(5);
+    home.ask(&format!("{slow}[[reply]]\ntext = \"x\"\n"), &[]).fails(124, &["too slow"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use kernel::programs::{Script, ScriptStep};
 use kernel::{Kernel, Until};
 use kernel_storage::SqliteStore;
 use kernel_types::{Budget, Call, Millis, Pid, ProcessState, Spec, SuspendReason};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::home::{ANSWER, Home};
 
@@ -29,12 +29,40 @@ fn a_grant_raises_a_limit_and_resume_takes_it() {
 }
 
 #[test]
+fn what_waits_for_a_kernel_is_listed() {
+    let home = Home::new();
+    let pid = home.ask(ANSWER, &["--max-steps", "1"]).fails(3, &["limit of steps"]).pid();
+    assert_eq!(ps(&home, &pid)["pending"], json!([]));
+    home.run(&["grant", &pid, "--steps", "50"]).ok();
+    home.run(&["nice", &pid, "30"]).ok();
+    let listed = home.run(&["ps"]).ok().stdout;
+    assert!(listed.contains("grant, priority 30: resume it"), "{listed}");
+    let process = ps(&home, &pid);
+    assert_eq!((&process["budget"]["steps"], &process["priority"]), (&json!(1), &json!(50)));
+    assert_eq!(process["pending"][0]["grant"]["steps"], 50);
+    assert_eq!(process["pending"][1], json!({ "priority": 30 }));
+    // A limit in all that the grant is above is no lower one; the line says why.
+    home.run(&["resume", &pid, "--max-steps", "20"])
+        .fails(2, &["--max-steps", "the process has: 51", "grants wait"]);
+    assert_eq!(ps(&home, &pid)["pending"].as_array().unwrap().len(), 2, "nothing was posted");
+    home.run(&["resume", &pid, "--max-steps", "60"]).ok();
+    let process = ps(&home, &pid);
+    assert_eq!((&process["budget"]["steps"], &process["priority"]), (&json!(60), &json!(30)));
+    assert_eq!(process["pending"], json!([]));
+}
+
+#[test]
 fn bad_grants_and_priorities_are_refused() {
     let home = Home::new();
     let pid = home.ask(ANSWER, &["--max-steps", "1"]).fails(3, &[]).pid();
     home.run(&["grant", &pid]).fails(2, &["--tokens"]);
     home.run(&["grant", &pid, "--steps", "0"]).fails(2, &["--steps"]);
     home.run(&["grant", &pid, "--tokens", "5"]).fails(65, &["no limit of tokens"]);
+    for (flag, value, limit) in
+        [("--tool-calls", "5", "tool"), ("--time", "5s", "time"), ("--children", "5", "children")]
+    {
+        home.run(&["grant", &pid, flag, value]).fails(65, &["no limit of", limit]);
+    }
     home.run(&["grant", &pid, "--cost", "0"]).fails(2, &["--cost"]);
     for level in ["101", "-1", "high", ""] {
         home.run(&["nice", &pid, level]).fails(2, &["from 0 to 100"]);

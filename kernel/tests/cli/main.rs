@@ -5,14 +5,17 @@
 
 mod bad_input;
 mod commands;
+mod config;
 mod disk;
 mod embeddings;
 mod grants;
 mod home;
 mod kill;
+mod limits;
 mod loopback;
 mod main_job;
 mod mem;
 mod providers;
 mod questions;
+mod top;
 mod transfer;

@@ -59,6 +59,29 @@ fn an_imported_process_goes_on_with_a_task() {
 }
 
 #[test]
+fn one_without_a_task_is_resumed_and_killed() {
+    let (home, _, text) = exported();
+    home.file("space.jsonl", &text);
+    let pid = home.run(&["import", "space.jsonl"]).ok().pid();
+    for _ in 0..2 {
+        let ended = home.run(&["resume", &pid]).ok();
+        assert!(ended.stdout.contains("only holds pages"), "{ended:#?}");
+        assert_eq!(home.run(&["export", &pid]).ok().stdout, text);
+    }
+    let again = home.run(&["resume", &pid, "--json"]).ok().json();
+    assert_eq!(again["state"], "blocked (message)");
+    home.run(&["nice", &pid, "10"]).ok();
+    home.run(&["resume", &pid]).ok();
+    assert!(home.run(&["ps"]).ok().stdout.contains(" 10 "));
+    home.run(&["kill", &pid]).ok();
+    assert!(home.run(&["ps"]).ok().stdout.contains("TERM: resume it"));
+    home.run(&["resume", &pid]).fails(1, &["ended by TERM"]);
+    assert!(!home.run(&["ps"]).ok().stdout.contains(&pid));
+    assert_eq!(home.run(&["export", &pid]).ok().stdout, text, "its pages are there when it has ended");
+    home.run(&["audit", "verify"]).ok();
+}
+
+#[test]
 fn a_wrong_file_is_named_with_its_line_and_nothing_is_made() {
     let (home, pid, text) = exported();
     let other = Home::new();

@@ -8,14 +8,25 @@ mod budgets;
 #[cfg(feature = "local")]
 mod cached;
 mod examples;
+mod holds;
+mod lending;
+mod lines;
+mod locks;
 mod mailbox;
 mod mediation;
+mod paid;
+mod patience;
 #[cfg(feature = "local")]
 mod prefix;
+mod quotas;
+mod recovered;
+mod retries;
 mod scratch;
 mod shares;
 mod signals;
+mod status;
 mod syscalls;
+mod throttle;
 mod tree;
 mod vectors;
 mod warm;

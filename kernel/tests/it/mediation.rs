@@ -1,15 +1,16 @@
 //! The mediation suite on kernels of every store, and on kernels with a seeded defect, which must fail it.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use kernel::{KernelBuilder, mediation, mediation_suite};
+use kernel::{Kernel, KernelBuilder, Until, mediation, mediation_suite};
 use kernel_sched::{
     Charge, Demand, Entry, Grant, Micros, PriorityRoundRobin, SchedError, Scheduler, Slot, Standing,
 };
 use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError, delegate_store};
-use kernel_types::{AgentRow, Epoch, EventKind, Pid, Record};
+use kernel_types::{AgentRow, Epoch, EventKind, Pid, ProcessState, Record, Signal, WaitReason};
 
 use crate::scratch::{Scratch, behind_a_queue};
 
@@ -175,4 +176,50 @@ async fn a_scheduler_that_grants_nothing_fails_the_suite() {
     let make = async |builder: KernelBuilder| builder.scheduler(|| Miser(PriorityRoundRobin::default()));
     let failure = fails(mediation::allowed_calls_happen_once(&make)).await;
     assert!(failure.contains("infer") && failure.contains("one intent, one outcome"), "{failure}");
+}
+
+/// Grants one who is not there, again and again, and takes the slot back as often.
+struct Ghost(PriorityRoundRobin);
+
+const NOBODY: Pid = Pid::INIT;
+
+impl Scheduler for Ghost {
+    fn name(&self) -> &'static str {
+        "ghost"
+    }
+    fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError> {
+        self.0.admit(entry, now)
+    }
+    fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError> {
+        self.0.request(pid, demand, now)
+    }
+    fn next(&mut self, _: &Slot<'_>, _: Micros) -> Option<Grant> {
+        Some(Grant { pid: NOBODY, demand: Demand::default(), waited: Micros(0) })
+    }
+    fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {
+        if pid == NOBODY { Ok(()) } else { self.0.settle(pid, charge, now) }
+    }
+    fn withdraw(&mut self, pid: Pid, leave: bool, now: Micros) -> Result<bool, SchedError> {
+        self.0.withdraw(pid, leave, now)
+    }
+    fn standing(&self, pid: Pid) -> Option<Standing> {
+        self.0.standing(pid)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduler_that_grants_who_is_not_there_keeps_no_thread() {
+    let cpu = crate::paid::Paid::new("m", |_| crate::paid::AT_ONCE);
+    let builder = Kernel::builder().cpu(cpu).scheduler(|| Ghost(PriorityRoundRobin::default()));
+    let kernel = builder.keep_warm(false).build().await.unwrap();
+    let pid = kernel.spawn(crate::paid::thinker(1)).await.unwrap();
+    let killed = async {
+        while !matches!(crate::paid::state(&kernel, pid).await, ProcessState::Blocked(WaitReason::Llm)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        kernel.signal(pid, Signal::Kill).await.unwrap();
+    };
+    let both = async { tokio::join!(kernel.run_until(Until::Idle), killed) };
+    let (run, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("it answers");
+    run.unwrap();
 }

@@ -191,8 +191,13 @@ async fn a_childs_limits_come_out_of_its_parents_and_what_is_left_goes_back() {
 #[tokio::test]
 async fn a_child_gets_half_of_a_limit_it_does_not_ask_for_and_never_more_than_is_left() {
     let world = World::new().await;
-    let limits =
-        Budget { calls: Some(8), tokens: Some(Tokens(800)), cost: Some(MicroUsd(80)), steps: Some(40) };
+    let limits = Budget {
+        calls: Some(8),
+        tokens: Some(Tokens(800)),
+        cost: Some(MicroUsd(80)),
+        steps: Some(40),
+        ..Budget::default()
+    };
     let parked = script(vec![vec![receive()]]);
     let too_much =
         Spec { budget: Budget { tokens: Some(Tokens(401)), ..Budget::default() }, ..parked.clone() };

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use kernel::mediation::{Entry, check_store, entries};
-use kernel::{Kernel, KernelBuilder, Until};
+use kernel::{Kernel, KernelBuilder, Quota, Until};
 use kernel_context::Change;
 use kernel_llm::{Cpu, CpuError, DeltaSink, InferRequest, model_info};
 use kernel_storage::{MemoryStore, Store};
 use kernel_types::{
     Answer, Budget, CacheModel, Call, CallResult, Decision, ErrorKind, Event, InferArgs, Inference,
-    LongCache, MicroUsd, Millis, ModelInfo, NewPage, PageKind, Part, Pid, Pricing, Prompt, Retention, Seq,
-    Spec, TokenUsage, Tokens, ToolMode,
+    LimitName, LongCache, MicroUsd, Millis, ModelInfo, NewPage, PageKind, Part, Pid, Pricing, Prompt,
+    RateLimit, RateUnit, Retention, Seq, Spec, TokenUsage, Tokens, ToolMode,
 };
 use parking_lot::Mutex;
 
@@ -363,6 +363,70 @@ async fn a_budget_that_has_no_room_for_it_refuses_a_ping_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_ping_is_spent_on_the_limits_above_like_a_call() {
+    for room in [true, false] {
+        let (provider, store) = (Provider::default(), MemoryStore::new());
+        // As with a budget of its own: 1,300 would do for the ping, but not for the second call beside it.
+        let budget = Budget { tokens: Some(Tokens(if room { 4_000 } else { 2_300 })), ..Budget::default() };
+        let quota = Quota { budget, ..Quota::default() };
+        let kernel = kernel(&provider, &store, |builder| builder.quota(quota)).await;
+        let pid = kernel.spawn(thinks(vec![vec![sleep()], vec![infer()]])).await.unwrap();
+        kernel.run_until(Until::Idle).await.unwrap();
+        let found = pings(&store, pid).await;
+        assert_eq!((found.len(), provider.pings()), (1, usize::from(room)), "{found:?}");
+        if !room {
+            let limit = LimitName::SystemTokens;
+            assert!(
+                matches!(found[0].0, Decision::OverQuota { limit: hit, .. } if hit == limit),
+                "{found:?}"
+            );
+        }
+        assert!(kernel.exit_status(pid).await.unwrap().is_some());
+        let usage = kernel.process(pid).await.unwrap().usage;
+        let spent = kernel.spent(None).await.unwrap().unwrap();
+        assert_eq!((spent.calls, spent.tokens, spent.cost), (usage.calls, usage.tokens(), usage.cost));
+        audited(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_ping_takes_of_rates_and_is_not_sent_before_its_time() {
+    for amount in [1_000_000, 1_600] {
+        let (provider, store) = (Provider::default(), MemoryStore::new());
+        let rate = RateLimit::new(RateUnit::Tokens, amount, Millis(3_600_000)).unwrap().with_burst(amount);
+        let quota = Quota { rates: vec![rate], ..Quota::default() };
+        let kernel = kernel(&provider, &store, |builder| builder.quota(quota)).await;
+        kernel.spawn(thinks(vec![vec![sleep()]])).await.unwrap();
+        kernel.run_until(Until::Idle).await.unwrap();
+        assert_eq!(provider.pings(), usize::from(amount > 1_600));
+    }
+}
+
+#[tokio::test]
+async fn a_ping_holds_what_its_model_needs_until_a_call_does() {
+    let provider = Provider { hangs: true, more_slots: 1, ..Provider::default() };
+    let store = MemoryStore::new();
+    let needs = |builder: KernelBuilder| builder.resource("gpu", 1).model_needs("warm", "gpu", 1);
+    let kernel = kernel(&provider, &store, needs).await;
+    let sleeper = thinks(vec![vec![Call::Sleep { ms: Millis(4_000) }]]);
+    let pid = kernel.spawn(sleeper).await.unwrap();
+    let meanwhile = async {
+        provider.pinged(1).await;
+        let other = kernel.spawn(thinks(vec![])).await.unwrap();
+        let began = Instant::now();
+        while kernel.exit_status(other).await.unwrap().is_none() {
+            assert!(began.elapsed() < Duration::from_secs(2), "it waits for a ping");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
+    run.unwrap();
+    let found = pings(&store, pid).await;
+    let [(Decision::Allow, Some((Err(error), _)))] = &found[..] else { panic!("{found:?}") };
+    assert!(error.message.contains("what it holds is needed"), "{error}");
+}
+
+#[tokio::test]
 async fn a_ping_in_flight_at_a_power_cut_is_charged_and_not_sent_again() {
     let (provider, store) = (Provider { hangs: true, ..Provider::default() }, MemoryStore::new());
     let pid = {
@@ -378,7 +442,8 @@ async fn a_ping_in_flight_at_a_power_cut_is_charged_and_not_sent_again() {
     let found = pings(&store, pid).await;
     assert!(matches!(&found[..], [(Decision::Allow, None)]), "open: {found:?}");
     let before = changes(&store, pid).await;
-    let kernel = kernel(&provider, &store, |builder| builder).await;
+    let many = Quota { budget: Budget { calls: Some(1_000), ..Budget::default() }, ..Quota::default() };
+    let kernel = kernel(&provider, &store, |builder| builder.quota(many)).await;
     kernel.recover().await.unwrap();
     kernel.run_until(Until::Idle).await.unwrap();
     assert_eq!((provider.pings(), provider.requests()), (1, 3), "sent once");
@@ -389,6 +454,7 @@ async fn a_ping_in_flight_at_a_power_cut_is_charged_and_not_sent_again() {
     assert!(*cost > MicroUsd(300 * 5 / 4), "{cost}");
     let usage = kernel.process(pid).await.unwrap().usage;
     assert_eq!((usage.calls, usage.cost), (2, MicroUsd(2 * (1_250 + 5) + cost.0)));
+    assert_eq!(kernel.spent(None).await.unwrap().unwrap().cost, usage.cost, "above too, and once");
     assert!(!before.iter().any(|change| matches!(change, Change::Warmed { .. })));
     audited(&store).await;
 }

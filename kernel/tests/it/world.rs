@@ -227,3 +227,18 @@ pub(crate) fn receive() -> Call {
 pub(crate) fn holding(capabilities: Capabilities, spec: Spec) -> Spec {
     Spec { capabilities: Some(capabilities), ..spec }
 }
+
+/// A kernel with one slot whose model "slow" takes so long, and who was served, in order.
+pub(crate) async fn one_slot(takes: Duration) -> (Kernel, Arc<parking_lot::Mutex<Vec<Pid>>>) {
+    let served = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&served);
+    let cpu = kernel_llm::FnCpu::new(model_info("slow"), move |request| {
+        seen.lock().push(request.key.pid);
+        Ok(kernel_llm::Canned { delay: takes, ..kernel_llm::Canned::text("Yes.") })
+    });
+    let scheduler = || kernel_sched::Fair::new().with_slack(0);
+    (
+        Kernel::builder().cpu(cpu.with_slots(1)).scheduler(scheduler).keep_warm(false).build().await.unwrap(),
+        served,
+    )
+}

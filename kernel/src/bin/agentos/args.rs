@@ -1,15 +1,14 @@
 //! What the command line takes. The help texts are the manual.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use kernel_types::{MicroUsd, Priority, Signal};
+use kernel_types::{MicroUsd, Millis, Priority, RateLimit, Signal};
 
 use crate::cpu::CpuChoice;
-use crate::failure::{Exit, Failure, one_line};
+use crate::scheduler::PolicyChoice;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -22,7 +21,7 @@ Exit codes:
    74  the disk failed or is full
    75  busy: another kernel runs on this data directory
    77  denied by a capability, a policy or the file system
-   78  wrong configuration: a key, an address, a model
+   78  wrong configuration: the file, a key, an address, a model
   124  a deadline passed
   130  interrupted; the message has the command that goes on
 
@@ -30,6 +29,7 @@ Environment:
   ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL   Anthropic, or a server that speaks its protocol
   OPENAI_API_KEY, OPENAI_BASE_URL         OpenAI, or any server with chat completions
   AGENTOS_DATA_DIR, AGENTOS_CPU, AGENTOS_MODEL, AGENTOS_EMBEDDINGS   defaults of the flags of these names
+  AGENTOS_CONFIG                          the configuration file; empty for none
   NO_COLOR                                no colours
 Keys are read from the environment only. They are never logged, journaled or shown.";
 
@@ -56,8 +56,18 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR", env = "AGENTOS_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Say more: each skipped file, each record of a journal.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub(crate) verbose: bool,
+    /// Say less: of a run, its pid and what went wrong.
+    #[arg(short, long, global = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) quiet: bool,
+    /// The configuration file; empty for none [default: agentos/config.toml in the user's configuration directory]. `agentos
+    /// config` shows what holds.
+    #[arg(long, global = true, value_name = "FILE", env = "AGENTOS_CONFIG")]
+    pub(crate) config: Option<OsString>,
+    /// No configuration file.
+    #[arg(long, global = true)]
+    pub(crate) no_config: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,6 +85,12 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// List processes.
     Ps(PsArgs),
+    /// Watch the kernels that run: processes, slots, tokens and cost, again and again.
+    ///
+    /// Asks the kernels of this data directory, which answer beside their work; where none runs, shows what the store has.
+    /// Keys: arrows and pages scroll, `s` sorts by the next column, `r` reverses, `/` filters by name, `p` pauses, `?` helps,
+    /// `q` quits. Where standard output is no terminal, prints one table. With --json, one object a refresh.
+    Top(TopArgs),
     /// Show what a process did, one line an event: time, step.call, what, decision or outcome, tokens, cost.
     ///
     /// Shows evictions and recalls of pages too. Works beside a running kernel. With --verbose, also the records that
@@ -131,6 +147,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SetupCommand,
     },
+    /// Show the configuration: each key of the file, the value it has now, and where that comes from.
+    ///
+    /// The file is TOML. Its values hold where neither the command line nor the environment says otherwise; a wrong one stops
+    /// every command with a line that names it. Keys with a dot are in a table: `budget.tokens` is `tokens` below `[budget]`.
+    /// Paths are relative to the file.
+    Config,
     /// Check what a run needs: the data directory, Python for the local model, keys, local servers, the sandbox.
     Doctor,
     /// Print a completion script for a shell.
@@ -164,17 +186,29 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(256..))]
     pub(crate) window: Option<u64>,
     /// Let the provider forget the prompt while the agent waits, rather than send it again in time where that is cheaper.
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub(crate) no_keep_warm: bool,
+    /// The agent's name in lists [default: that of its profile].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// How urgent it is: from 0, the most urgent, to 100.
+    #[arg(long, value_name = "PRIORITY", default_value = "50", value_parser = priority, allow_negative_numbers = true)]
+    pub(crate) priority: Priority,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) rates: RateArgs,
+    #[command(flatten)]
+    pub(crate) scheduler: SchedulerArgs,
+    #[command(flatten)]
+    pub(crate) quota: QuotaArgs,
     #[command(flatten)]
     pub(crate) embeddings: EmbeddingArgs,
     /// Let the agent write in the workspace; without, it only reads.
     #[arg(long)]
     pub(crate) write: bool,
     /// Fail rather than fetch the local model.
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub(crate) no_install: bool,
     /// Threads of the local model [default: as many as there are cores, at most 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -203,6 +237,66 @@ pub(crate) struct LimitArgs {
     /// Steps in all.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_steps: Option<u64>,
+    /// Calls of models and tools in all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_calls: Option<u64>,
+    /// Calls of tools in all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_tool_calls: Option<u64>,
+    /// Time in all that the agent runs, such as 90s or 2h; time while it is suspended or nobody runs it does not count.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) max_time: Option<Millis>,
+    /// Agents below it at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_children: Option<u64>,
+}
+
+/// What the agent and all below it may use in how much time.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RateArgs {
+    /// How much in how much time the agent and those below it may use, such as "100000 tokens/min"; several with `;` between them.
+    /// What is too early waits.
+    #[arg(long, value_name = "RATES", value_delimiter = ';')]
+    pub(crate) rate: Vec<RateLimit>,
+    /// Whom the agent works for: tenants share the model before their agents do.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(crate) tenant: String,
+}
+
+/// What the provider takes, and what all agents of the data folder may use together.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct QuotaArgs {
+    /// Requests a minute that the provider takes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rpm: Option<u64>,
+    /// Tokens a minute that the provider takes: prompts, and the answers they ask for.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tpm: Option<u64>,
+    /// Input and output tokens in all of all agents in the data folder.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) system_tokens: Option<u64>,
+    /// US dollars in all of all agents in the data folder.
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    pub(crate) system_cost: Option<MicroUsd>,
+    /// Calls in all of all agents in the data folder.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) system_calls: Option<u64>,
+    /// How much in how much time all agents that run here may use together, such as "5 usd/day".
+    #[arg(long, value_name = "RATES", value_delimiter = ';')]
+    pub(crate) system_rate: Vec<RateLimit>,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct SchedulerArgs {
+    /// Who gets the model's slots where more want one than there are.
+    #[arg(long, value_name = "POLICY", value_enum, default_value = "fair")]
+    pub(crate) scheduler: PolicyChoice,
+    /// With `fair`: tokens that a process may run ahead of its share while its prompt is cached [default: 20,000].
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(..=1_000_000_000))]
+    pub(crate) slack: Option<u64>,
+    /// Calls of the model at a time [default: the provider's, mostly 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) slots: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -210,6 +304,16 @@ pub(crate) struct PsArgs {
     /// Also those that have ended.
     #[arg(short, long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Seconds between two refreshes, from 0.1 to 3600.
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) interval: u64,
+    /// Print one table, or with --json one object, and end.
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 #[derive(Debug, Args)]
@@ -233,6 +337,10 @@ pub(crate) struct ResumeArgs {
     pub(crate) pid: String,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) scheduler: SchedulerArgs,
+    #[command(flatten)]
+    pub(crate) quota: QuotaArgs,
     #[command(flatten)]
     pub(crate) embeddings: EmbeddingArgs,
 }
@@ -294,6 +402,15 @@ pub(crate) struct MoreArgs {
     /// So many more calls of models and tools.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) calls: Option<u64>,
+    /// So many more calls of tools.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tool_calls: Option<u64>,
+    /// So much more time to run, such as 10min.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) time: Option<Millis>,
+    /// So many more agents below it at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) children: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -349,46 +466,29 @@ pub(crate) struct VerifyArgs {
 }
 
 /// Reads an amount of money, exactly.
-fn dollars(text: &str) -> Result<MicroUsd, String> {
-    let invalid = || format!("{text:?} is not an amount of US dollars such as 0.25 (at most six decimals)");
-    let text = text.strip_prefix('$').unwrap_or(text);
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && decimals.is_empty()) || !digits(whole) || !digits(decimals) || decimals.len() > 6
-    {
-        return Err(invalid());
+fn time(text: &str) -> Result<Millis, String> {
+    let wrong = |why: String| format!("{text:?} is not a time such as 90s, 10min or 2h: {why}");
+    let time = humantime::parse_duration(text).map_err(|error| wrong(error.to_string()))?;
+    match Millis::from(time) {
+        Millis(0) => Err(wrong("nothing".to_owned())),
+        time => Ok(time),
     }
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
-    let micros: u64 = format!("{decimals:0<6}").parse().map_err(|_| invalid())?;
-    whole.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros)).map(MicroUsd).ok_or_else(invalid)
+}
+
+fn dollars(text: &str) -> Result<MicroUsd, String> {
+    text.parse()
+}
+
+/// Reads seconds, as milliseconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    let millis = seconds.map(|seconds| (seconds * 1000.0).round() as u64);
+    millis.ok_or_else(|| "a number of seconds from 0.1 to 3600".to_owned())
 }
 
 fn some_dollars(text: &str) -> Result<MicroUsd, String> {
     dollars(text)
         .and_then(|cost| (cost.0 > 0).then_some(cost).ok_or_else(|| "nothing would be raised".to_owned()))
-}
-
-/// Reads the command line. What is wrong with it is said in one line; help goes to standard output.
-pub(crate) fn parse() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
-        let is_help = matches!(
-            error.kind(),
-            ErrorKind::DisplayHelp
-                | ErrorKind::DisplayVersion
-                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        );
-        if is_help {
-            // Whoever closed the pipe has read enough.
-            drop(error.print());
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
-        }
-        let text = error.render().to_string();
-        let message = text.split("\n\nUsage:").next().unwrap_or_default();
-        let message = message.split("\n\nFor more information").next().unwrap_or_default();
-        let message = one_line(message.trim_start_matches("error:"));
-        let json = std::env::args_os().any(|arg| arg == "--json");
-        Failure::new(Exit::Usage, message).hint("see `agentos --help`").show(json)
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Runs one process on an assembled kernel, shows what it does, and stops it when asked to.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use kernel::serve::{StatusServer, serve_status};
 use kernel::{Kernel, KernelBuilder, Until};
 use kernel_llm::Embedder;
 use kernel_storage::SqliteStore;
@@ -12,11 +14,14 @@ use kernel_types::{
 };
 use serde::Deserialize;
 
+use crate::args::{QuotaArgs, SchedulerArgs};
 use crate::failure::{Exit, Failure};
 use crate::format::{clipped, count, counted};
 use crate::journal::Follower;
 use crate::model::{Chosen, Watched};
 use crate::printer::{self, Printer};
+use crate::quota;
+use crate::scheduler;
 use crate::signals::Interrupts;
 use crate::ui::Ui;
 
@@ -35,10 +40,23 @@ pub(crate) struct Machine {
     pub(crate) cpu: Watched,
     pub(crate) printer: Printer,
     pub(crate) started: Instant,
+    /// What `agentos top` asks.
+    pub(crate) status: Option<StatusServer>,
+}
+
+/// What a kernel is assembled from beside its store and its model.
+pub(crate) struct Host<'a> {
+    pub(crate) data: &'a Path,
+    pub(crate) workspace: Option<&'a Workspace>,
+    pub(crate) write: bool,
+    pub(crate) keep_warm: bool,
+    pub(crate) embedder: Option<Box<dyn Embedder>>,
+    pub(crate) scheduler: SchedulerArgs,
+    pub(crate) quota: &'a QuotaArgs,
 }
 
 /// Opens the folder that an agent is to work in.
-pub(crate) fn workspace(path: &std::path::Path) -> Result<Workspace, Failure> {
+pub(crate) fn workspace(path: &Path) -> Result<Workspace, Failure> {
     use kernel_tools::ToolErrorKind;
     Workspace::open(path).map_err(|error| {
         let exit = match error.kind() {
@@ -54,10 +72,7 @@ pub(crate) fn workspace(path: &std::path::Path) -> Result<Workspace, Failure> {
 pub(crate) async fn assemble(
     store: SqliteStore,
     chosen: &Chosen,
-    workspace: Option<&Workspace>,
-    write: bool,
-    keep_warm: bool,
-    embedder: Option<Box<dyn Embedder>>,
+    host: Host<'_>,
     ui: &Ui,
 ) -> Result<Machine, Failure> {
     // Without tools every text is the answer; with tools it may be followed by calls, which only a person can tell apart.
@@ -66,24 +81,34 @@ pub(crate) async fn assemble(
     let (deltas, printer) = printer::printer(ui, live);
     let mut builder: KernelBuilder = Kernel::builder()
         .store(store.clone())
-        .cpu(chosen.cpu.clone())
+        .cpu_within(chosen.cpu.clone(), quota::provider(host.quota))
+        .quota(quota::system(host.quota))
         .model(&chosen.info.name)
         .deltas(deltas)
-        .keep_warm(keep_warm)
+        .keep_warm(host.keep_warm)
+        .scheduler(move || scheduler::make(host.scheduler))
         .driver(Calculator::new());
-    if let Some(embedder) = embedder {
+    if let Some(embedder) = host.embedder {
         builder = builder.embedder(embedder);
     }
-    if let Some(workspace) = workspace {
+    if let Some(workspace) = host.workspace {
         for driver in files_read(workspace) {
             builder = builder.driver(driver);
         }
-        if write {
+        if host.write {
             builder = builder.driver(files_write(workspace));
         }
     }
     let kernel = builder.build().await?;
-    Ok(Machine { kernel, store, cpu: chosen.cpu.clone(), printer, started: Instant::now() })
+    // A folder that takes no sockets does not keep an agent from its work.
+    let status = serve_status(&kernel, host.data)
+        .inspect_err(|error| {
+            if ui.verbose {
+                ui.note(&format!("`agentos top` will not see this run: {error}"));
+            }
+        })
+        .ok();
+    Ok(Machine { kernel, store, cpu: chosen.cpu.clone(), printer, started: Instant::now(), status })
 }
 
 impl Machine {
@@ -110,7 +135,7 @@ impl Machine {
                 () = interrupts.next() => {
                     if stopping {
                         ui.quiet();
-                        ui.note(&resume_line(pid));
+                        ui.say(&resume_line(pid));
                         std::process::exit(Exit::Interrupted.code().into());
                     }
                     stopping = true;

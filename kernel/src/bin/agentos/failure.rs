@@ -95,6 +95,11 @@ impl Failure {
         Self { exit, message: message.into(), hint: String::new(), details: Value::Null }
     }
 
+    /// What went wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What to do about it.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: hint.into(), ..self }

@@ -55,9 +55,18 @@ pub(crate) fn pages(pages: &[PageNo]) -> String {
     format!("{} {}", if sorted.len() == 1 { "page" } else { "pages" }, text.join(", "))
 }
 
-/// The beginning of a text, in one line.
+/// A text without what a terminal would act on: control characters, and marks that turn the direction of writing.
+pub(crate) fn plain(text: &str) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if acts(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// The beginning of a text, in one line, without what a terminal would act on.
 pub(crate) fn clipped(text: &str, length: usize) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = plain(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if line.chars().count() <= length {
         return line;
     }
@@ -86,6 +95,7 @@ mod tests {
         );
         assert_eq!(time(Timestamp(0)), "1970-01-01T00:00:00.000Z");
         assert_eq!(clipped("one two\nthree", 9), "one two …");
+        assert_eq!(clipped("a\u{1b}[31m\tb\0", 9), "a\u{fffd}[31m b\u{fffd}");
         assert_eq!((counted(1, "page"), counted(1_200, "page")), ("1 page".into(), "1,200 pages".into()));
     }
 }

@@ -18,8 +18,15 @@ pub(crate) async fn kill(global: &Global, args: &KillArgs, ui: &Ui) -> Result<Ex
 
 pub(crate) async fn grant(global: &Global, args: &GrantArgs, ui: &Ui) -> Result<Exit, Failure> {
     let more = args.more;
-    let more =
-        Budget { tokens: more.tokens.map(Tokens), cost: more.cost, steps: more.steps, calls: more.calls };
+    let more = Budget {
+        tokens: more.tokens.map(Tokens),
+        cost: more.cost,
+        steps: more.steps,
+        calls: more.calls,
+        tool_calls: more.tool_calls,
+        wall_time: more.time,
+        children: more.children,
+    };
     post(global, &args.pid, ui, ("a grant", json!({ "grant": more })), MailBody::Grant(more)).await
 }
 
@@ -76,6 +83,9 @@ fn unlimited(limits: &Budget, more: &Budget) -> Option<LimitName> {
         (LimitName::Cost, more.cost.is_some() && limits.cost.is_none()),
         (LimitName::Steps, more.steps.is_some() && limits.steps.is_none()),
         (LimitName::Calls, more.calls.is_some() && limits.calls.is_none()),
+        (LimitName::ToolCalls, more.tool_calls.is_some() && limits.tool_calls.is_none()),
+        (LimitName::WallTime, more.wall_time.is_some() && limits.wall_time.is_none()),
+        (LimitName::Children, more.children.is_some() && limits.children.is_none()),
     ];
     pairs.into_iter().find(|(_, missing)| *missing).map(|(name, _)| name)
 }

@@ -7,7 +7,7 @@ use kernel_context::Change;
 use kernel_storage::{Journal, SqliteStore};
 use kernel_types::{
     Answer, Call, CallResult, Decision, Event, EventKind, ExitStatus, MailBody, MicroUsd, Millis, PageNo,
-    Pid, Record, Reservation, Retention, Seq, StepNo, SuspendReason, SyscallNo, Tokens,
+    Pid, Record, Reservation, Retention, Seq, StepNo, SuspendReason, SyscallNo, Tokens, WaitCause, Waited,
 };
 use serde_json::json;
 
@@ -117,10 +117,10 @@ impl Log {
                 }
                 Some((name(*no), text))
             }
-            Event::Outcome { result, cost, took, waited, expected_cached } => {
+            Event::Outcome { result, cost, took, waited, causes, expected_cached } => {
                 let call = self.calls.remove(&(record.step, record.call));
                 let name = call.map_or_else(|| "call".to_owned(), name);
-                Some((name, outcome(result, *cost, *took, *waited, *expected_cached)))
+                Some((name, outcome(result, *cost, *took, (*waited, causes), *expected_cached)))
             }
             Event::Pages { changes: text } => {
                 let text = paged(&changes(text), self.verbose);
@@ -128,14 +128,14 @@ impl Log {
             }
             Event::Step { image, .. } if self.verbose => word("committed", format!("image {image}")),
             Event::Step { .. } => None,
-            Event::Attempt { number, charged } => word(
-                "again",
-                format!(
-                    "attempt {number}; the lost one is charged {} tokens, {}",
-                    count(charged.tokens.0),
-                    charged.cost
-                ),
-            ),
+            Event::Attempt { number, charged, why } => {
+                let why = why.as_ref().map_or_else(String::new, |why| format!(": {}", clipped(why, SHOWN)));
+                let (tokens, cost) = (count(charged.tokens.0), charged.cost);
+                word(
+                    "again",
+                    format!("attempt {number}; the lost one is charged {tokens} tokens, {cost}{why}"),
+                )
+            }
             Event::Signalled { signal, .. } => word("signal", signal.to_string()),
             Event::Suspended { reason: SuspendReason::Stopped } => word("suspended", "stopped".to_owned()),
             Event::Suspended { reason: SuspendReason::Limit(limit) } => {
@@ -203,11 +203,35 @@ fn holds(reserved: &Reservation) -> String {
     )
 }
 
+/// What a call waited for, the longest first.
+fn waited_for(causes: &[Waited]) -> String {
+    let mut causes = causes.to_vec();
+    causes.sort_by_key(|waited| std::cmp::Reverse(waited.ms));
+    let words: Vec<&str> = causes.iter().map(|waited| cause(waited.cause)).collect();
+    if words.is_empty() { String::new() } else { format!(" for {}", words.join(", ")) }
+}
+
+fn cause(cause: WaitCause) -> &'static str {
+    match cause {
+        WaitCause::Slot => "a slot",
+        WaitCause::Requests => "the provider's limit of requests",
+        WaitCause::Tokens => "the provider's limit of tokens",
+        WaitCause::RetryAfter => "a pause the provider asked for",
+        WaitCause::Breaker => "the provider to work again",
+        WaitCause::Congestion => "fewer calls in flight",
+        WaitCause::Backoff => "another try",
+        WaitCause::Rate => "its rate",
+        WaitCause::Resource => "a resource",
+        WaitCause::Budget => "a budget that others held",
+        _ => "something else",
+    }
+}
+
 fn outcome(
     result: &CallResult,
     cost: MicroUsd,
     took: Millis,
-    waited: Millis,
+    (waited, causes): (Millis, &[Waited]),
     expected: Option<Tokens>,
 ) -> String {
     let mut text = match result {
@@ -241,7 +265,7 @@ fn outcome(
         text = format!("{text}, {}", span(took));
     }
     if waited > Millis::ZERO {
-        text = format!("{text} ({} of them waiting)", span(waited));
+        text = format!("{text} ({} of them waiting{})", span(waited), waited_for(causes));
     }
     text
 }

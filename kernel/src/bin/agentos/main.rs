@@ -4,6 +4,7 @@
 
 mod args;
 mod audit;
+mod config;
 mod cpu;
 mod data;
 mod doctor;
@@ -18,14 +19,18 @@ mod map;
 mod mem;
 mod model;
 mod output;
+mod parse;
 mod printer;
 mod ps;
+mod quota;
 mod report;
 mod resume;
 mod run;
+mod scheduler;
 mod setup;
 mod signals;
 mod stored;
+mod top;
 mod transfer;
 mod ui;
 
@@ -36,19 +41,24 @@ use clap::CommandFactory;
 
 use crate::args::{AuditCommand, Cli, Command, SetupCommand};
 use crate::failure::{Exit, Failure};
+use crate::parse::Parsed;
 use crate::ui::Ui;
 
+/// A step allocates and frees about a hundred small things, on threads that come and go.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    let cli = match args::parse() {
-        Ok(cli) => cli,
+    let parsed = match parse::parse() {
+        Ok(parsed) => parsed,
         Err(code) => return code,
     };
-    let ui = Ui::new(&cli.global);
+    let ui = Ui::new(&parsed.cli.global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ui.fail(&Failure::new(Exit::Io, format!("cannot start threads: {error}"))),
     };
-    let ended = runtime.block_on(execute(&cli, &ui));
+    let ended = runtime.block_on(execute(&parsed, &ui));
     // What still runs (a probe, a pip that was interrupted) ends with the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match ended {
@@ -57,11 +67,12 @@ fn main() -> ExitCode {
     }
 }
 
-async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
-    let global = &cli.global;
-    match &cli.command {
+async fn execute(parsed: &Parsed, ui: &Ui) -> Result<Exit, Failure> {
+    let global = &parsed.cli.global;
+    match &parsed.cli.command {
         Command::Run(args) => run::run(global, args, ui).await,
         Command::Ps(args) => ps::ps(global, args, ui).await,
+        Command::Top(args) => top::top(global, args, ui).await,
         Command::Logs(args) => logs::logs(global, args, ui).await,
         Command::Mem(args) => mem::mem(global, args, ui).await,
         Command::Resume(args) => resume::resume(global, args, ui).await,
@@ -74,6 +85,7 @@ async fn execute(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Setup { command: SetupCommand::Embeddings { model } } => {
             embeddings::setup(global, *model, ui).await
         }
+        Command::Config => config::show(&parsed.matches, parsed.file.as_ref(), ui),
         Command::Doctor => doctor::doctor(global, ui).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

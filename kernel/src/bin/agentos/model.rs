@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use kernel_llm::detect::{Detected, detect};
 use kernel_llm::{
     Anthropic, ApiKey, Cpu, CpuError, CpuErrorKind, DeltaSink, InferRequest, Install, Local, LocalConfig,
-    LocalModel, OpenAi, RetryPolicy, Retrying, Script, Scripted, model_info,
+    LocalModel, OpenAi, Script, Scripted, model_info,
 };
 use kernel_types::{Inference, ModelInfo, Tokens};
 use parking_lot::Mutex;
@@ -34,6 +34,8 @@ pub(crate) struct Wanted {
     pub(crate) window: Option<u64>,
     pub(crate) install: bool,
     pub(crate) threads: Option<usize>,
+    /// Calls at a time; the provider's without.
+    pub(crate) slots: Option<u32>,
 }
 
 /// A model, ready to answer.
@@ -72,9 +74,7 @@ pub(crate) async fn choose(wanted: &Wanted, data: &Path, ui: &Ui) -> Result<Chos
         CpuChoice::Scripted(path) => scripted(path)?,
         CpuChoice::Anthropic => {
             let name = wanted.model.clone().unwrap_or_else(|| DEFAULT_ANTHROPIC.to_owned());
-            let cpu =
-                Retrying::new(Anthropic::from_env(&name).map_err(misconfigured)?, RetryPolicy::default());
-            (Arc::new(cpu), name)
+            (Arc::new(Anthropic::from_env(&name).map_err(misconfigured)?), name)
         }
         CpuChoice::OpenAi(url) => {
             let name = openai_model(&wanted, url.as_deref())?;
@@ -83,7 +83,7 @@ pub(crate) async fn choose(wanted: &Wanted, data: &Path, ui: &Ui) -> Result<Chos
                 Some(url) => OpenAi::new(url, ApiKey::from_env("OPENAI_API_KEY"), model_info(&name))
                     .map_err(misconfigured)?,
             };
-            (Arc::new(Retrying::new(cpu, RetryPolicy::default())), name)
+            (Arc::new(cpu), name)
         }
     };
     let info = info_of(&cpu, wanted.model.as_deref())?;
@@ -97,7 +97,7 @@ pub(crate) async fn choose(wanted: &Wanted, data: &Path, ui: &Ui) -> Result<Chos
         CpuChoice::Scripted(path) => CpuChoice::Scripted(std::path::absolute(&path).unwrap_or(path)),
         other => other,
     };
-    Ok(Chosen { cpu: Watched::new(cpu), choice, name, info, window })
+    Ok(Chosen { cpu: Watched::new(cpu, wanted.slots), choice, name, info, window })
 }
 
 /// What is wrong with an address or a key before anything was asked is the configuration's fault.
@@ -162,6 +162,7 @@ async fn local(wanted: &Wanted, data: &Path, ui: &Ui) -> Result<Chosen, Failure>
     }
     config.install = if wanted.install { Install::Yes } else { Install::No };
     config.threads = wanted.threads.unwrap_or(config.threads);
+    config.slots = wanted.slots.unwrap_or(config.slots);
     let window = Tokens(wanted.window.unwrap_or(LOCAL_PROMPT));
     config.window = config.window.max(window.saturating_add(Tokens(OUTPUT)));
     let hint = if wanted.install { "" } else { "run it once without --no-install" };
@@ -173,7 +174,13 @@ async fn local(wanted: &Wanted, data: &Path, ui: &Ui) -> Result<Chosen, Failure>
         LocalModel::Gguf(path) => path.display().to_string(),
         LocalModel::SmolLm2 => info.name.clone(),
     };
-    Ok(Chosen { cpu: Watched::new(Arc::new(local)), choice: CpuChoice::Local, name, info, window })
+    Ok(Chosen {
+        cpu: Watched::new(Arc::new(local), wanted.slots),
+        choice: CpuChoice::Local,
+        name,
+        info,
+        window,
+    })
 }
 
 /// The local model's configuration, its files below the data directory.
@@ -186,11 +193,12 @@ pub(crate) fn config(data: &Path) -> LocalConfig {
 pub(crate) struct Watched {
     inner: Arc<dyn Cpu>,
     last: Arc<Mutex<Option<CpuError>>>,
+    slots: Option<u32>,
 }
 
 impl Watched {
-    fn new(inner: Arc<dyn Cpu>) -> Self {
-        Self { inner, last: Arc::default() }
+    fn new(inner: Arc<dyn Cpu>, slots: Option<u32>) -> Self {
+        Self { inner, last: Arc::default(), slots }
     }
 
     /// The failure of the last call, if it failed.
@@ -206,7 +214,7 @@ impl Cpu for Watched {
     }
 
     fn slots(&self) -> u32 {
-        self.inner.slots()
+        self.slots.unwrap_or_else(|| self.inner.slots())
     }
 
     async fn infer(&self, request: InferRequest, sink: &dyn DeltaSink) -> Result<Inference, CpuError> {

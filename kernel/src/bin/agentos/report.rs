@@ -24,7 +24,8 @@ const SOURCES: usize = 5;
 pub(crate) async fn report(machine: Machine, pid: Pid, spec: &Spec, ui: &Ui) -> Result<Exit, Failure> {
     let took = Millis::from(machine.started.elapsed());
     let info = machine.kernel.process(pid).await?;
-    let Machine { kernel, store, cpu, printer, .. } = machine;
+    let Machine { kernel, store, cpu, printer, status, .. } = machine;
+    drop(status);
     let stopped = kernel.shutdown().await;
     let text = answer(&info.state);
     if !ui.json {
@@ -66,16 +67,24 @@ pub(crate) async fn report(machine: Machine, pid: Pid, spec: &Spec, ui: &Ui) -> 
 }
 
 /// A process that did not end by itself.
-fn unfinished(pid: Pid, state: &ProcessState) -> Failure {
+pub(crate) fn unfinished(pid: Pid, state: &ProcessState) -> Failure {
     match state {
         ProcessState::Suspended(SuspendReason::Limit(limit)) => {
             let flag = match limit {
                 LimitName::Tokens => " --max-tokens N",
                 LimitName::Cost => " --max-cost USD",
                 LimitName::Steps => " --max-steps N",
+                LimitName::Calls => " --max-calls N",
+                LimitName::ToolCalls => " --max-tool-calls N",
+                LimitName::WallTime => " --max-time TIME",
+                LimitName::Children => " --max-children N",
+                LimitName::SystemCalls => " --system-calls N",
+                LimitName::SystemTokens => " --system-tokens N",
+                LimitName::SystemCost => " --system-cost USD",
+                // Those of tenants are set by the program that embeds the kernel.
                 _ => "",
             };
-            Failure::new(Exit::Budget, format!("suspended: its limit of {limit} is reached"))
+            Failure::new(Exit::Budget, format!("suspended: the limit of {limit} is reached"))
                 .hint(format!("{}{flag}", resume_line(pid)))
         }
         ProcessState::Suspended(_) => Failure::new(Exit::Interrupted, "stopped").hint(resume_line(pid)),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Global, LimitArgs, RunArgs};
 use crate::data;
-use crate::drive;
+use crate::drive::{self, Host};
 use crate::embeddings;
 use crate::failure::{Exit, Failure};
 use crate::model::{self, Chosen, Wanted};
@@ -38,16 +38,24 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, ui: &Ui) -> Result<Exit
         window: args.window.or(profile.window.map(|window| window.0)),
         install: !args.no_install,
         threads: args.threads.map(usize::from),
+        slots: args.scheduler.slots,
     };
     let embedder = embeddings::open(&args.embeddings, &data)?;
     let chosen = interrupts.unless(model::choose(&wanted, &data, ui)).await?;
     let spec = spec(&profile, args, folder.as_deref(), &chosen);
-    let machine =
-        drive::assemble(store, &chosen, workspace.as_ref(), args.write, !args.no_keep_warm, embedder, ui);
-    let machine = machine.await?;
+    let host = Host {
+        data: &data,
+        workspace: workspace.as_ref(),
+        write: args.write,
+        keep_warm: !args.no_keep_warm,
+        embedder,
+        scheduler: args.scheduler,
+        quota: &args.quota,
+    };
+    let machine = drive::assemble(store, &chosen, host, ui).await?;
     let pid = machine.kernel.spawn(spec.clone()).await?;
     ui.quiet();
-    ui.note(&format!("pid {pid}"));
+    ui.say(&format!("pid {pid}"));
     machine.run(pid, 0, &mut interrupts, ui).await?;
     report(machine, pid, &spec, ui).await
 }
@@ -81,6 +89,10 @@ fn spec(profile: &Profile, args: &RunArgs, folder: Option<&Path>, chosen: &Chose
             spec.args.clone()
         },
         budget: limits(spec.budget, &args.limits),
+        rates: args.rates.rate.clone(),
+        tenant: args.rates.tenant.clone(),
+        name: args.name.clone().unwrap_or_else(|| spec.name.clone()),
+        priority: args.priority,
         model: Some(chosen.info.name.clone()),
         window: Some(chosen.window),
         labels,
@@ -114,6 +126,9 @@ fn limits(budget: Budget, args: &LimitArgs) -> Budget {
         tokens: args.max_tokens.map(Tokens).or(budget.tokens),
         cost: args.max_cost.or(budget.cost),
         steps: args.max_steps.or(budget.steps),
-        ..budget
+        calls: args.max_calls.or(budget.calls),
+        tool_calls: args.max_tool_calls.or(budget.tool_calls),
+        wall_time: args.max_time.or(budget.wall_time),
+        children: args.max_children.or(budget.children),
     }
 }

@@ -9,7 +9,7 @@ use kernel::{Kernel, Profile};
 use kernel_context::transfer::{Import, Imported, SpaceHeader, TransferError};
 use kernel_context::{MemorySwap, PagerFactory, Replacement};
 use kernel_llm::model_info;
-use kernel_types::{CacheModel, PageKind, Spec};
+use kernel_types::{CacheModel, Call, PageKind, ReceiveArgs, Spec};
 use serde_json::json;
 
 use crate::args::{ExportArgs, Global, ImportArgs};
@@ -21,6 +21,8 @@ use crate::ui::Ui;
 
 /// Bytes of a file that are read at a time.
 const BUFFER: usize = 1 << 16;
+/// The name of a process without a task.
+const HOLDER: &str = "import";
 /// Tokens recalled for the task of an imported process.
 const RECALL: u64 = 1400;
 
@@ -59,10 +61,15 @@ pub(crate) async fn import(global: &Global, args: &ImportArgs, ui: &Ui) -> Resul
     if ui.json {
         output::line(&json!({ "pid": pid, "pages": pages.len(), "next": next }).to_string())?;
     } else {
-        ui.note(&format!("pid {pid}"));
+        ui.say(&format!("pid {pid}"));
         output::line(&format!("{} pages; go on with: {next}", pages.len()))?;
     }
     Ok(Exit::Ok)
+}
+
+/// A process that was imported without a task: it only holds pages, and needs no model.
+pub(crate) fn is_holder(spec: &Spec) -> bool {
+    spec.name == HOLDER && spec.program == "script" && spec.labels.is_empty()
 }
 
 fn read(path: &Path) -> Result<(Imported, MemorySwap), Failure> {
@@ -90,9 +97,9 @@ fn read(path: &Path) -> Result<(Imported, MemorySwap), Failure> {
 /// A process that works on the task with the pages when it is resumed; without a task, one that only holds them.
 fn spec(args: &ImportArgs, header: &SpaceHeader, has_instructions: bool) -> Result<Spec, Failure> {
     let Some(task) = args.task.as_deref().map(str::trim).filter(|task| !task.is_empty()) else {
-        return Script::default()
-            .spec("import")
-            .map_err(|error| Failure::new(Exit::Failed, error.to_string()));
+        // It waits, whoever resumes it: signals reach it, and its pages stay.
+        let spec = Script::once(vec![Call::Receive(ReceiveArgs::default())]).spec(HOLDER);
+        return spec.map_err(|error| Failure::new(Exit::Failed, error.to_string()));
     };
     let model = args.model.clone().unwrap_or_else(|| header.model.clone());
     let spec = Profile::find("research")?.spec(task);

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 pub(crate) struct Ui {
     pub(crate) json: bool,
     pub(crate) verbose: bool,
+    quiet: bool,
     terminal: bool,
     bar: ProgressBar,
     /// The terminal's line holds streamed text: a spinner would overwrite it.
@@ -23,10 +24,11 @@ pub(crate) struct Ui {
 
 impl Ui {
     pub(crate) fn new(global: &Global) -> Self {
-        let terminal = stderr().is_terminal();
+        let terminal = stderr().is_terminal() && !global.quiet;
         Self {
             json: global.json,
             verbose: global.verbose,
+            quiet: global.quiet,
             terminal,
             bar: spinner(terminal),
             streaming: Arc::default(),
@@ -35,6 +37,13 @@ impl Ui {
 
     /// A line that stays.
     pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    /// A line that whoever asked for quiet wants too.
+    pub(crate) fn say(&self, text: &str) {
         let gap = if self.streaming.swap(false, Ordering::Relaxed) { "\n" } else { "" };
         self.bar.suspend(|| crate::output::complain(&format!("{gap}{text}")));
     }
@@ -44,7 +53,7 @@ impl Ui {
         let text = text.into();
         if self.terminal {
             self.spin(text);
-        } else {
+        } else if !self.quiet {
             crate::output::complain(&text);
         }
     }
