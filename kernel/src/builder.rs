@@ -13,6 +13,7 @@ use kernel_types::Capabilities;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use crate::clock::{Clock, SystemClock};
 use crate::core::Core;
 use crate::engine::{self, Shared};
 use crate::error::KernelError;
@@ -46,6 +47,7 @@ pub struct KernelBuilder {
     tool_needs: BTreeMap<String, Vec<(String, u64)>>,
     model_needs: BTreeMap<String, Vec<(String, u64)>>,
     keep_warm: bool,
+    clock: Arc<dyn Clock>,
     seed: Option<u64>,
 }
 
@@ -74,6 +76,7 @@ impl Default for KernelBuilder {
             tool_needs: BTreeMap::new(),
             model_needs: BTreeMap::new(),
             keep_warm: true,
+            clock: Arc::new(SystemClock::default()),
             seed: None,
         }
     }
@@ -231,6 +234,13 @@ impl KernelBuilder {
         self
     }
 
+    /// Where time comes from: the machine's clocks unless a test or a simulation brings its own.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
     /// Makes pids, salts and `random` repeatable. For tests.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -316,6 +326,7 @@ impl KernelBuilder {
             sink: self.sink,
             limits: self.limits,
             keep_warm: self.keep_warm,
+            clock: self.clock,
         };
         let shared = Shared::new(Core::new(Arc::new(parts), schedulers, ledger, epoch, seed), runtime);
         engine::start(&shared).map_err(|error| build(format!("no thread for the engine: {error}")))?;

@@ -1,8 +1,8 @@
 //! Commits: what a step did becomes durable in one write, and only then do its device calls start.
 
 use std::collections::HashSet;
-use std::time::Instant;
 
+use kernel_sched::Micros;
 use kernel_storage::{Commit, CommitOutcome, StoreError, StoreErrorKind};
 use kernel_types::{AgentRow, BlobHash, Event, Hash, Pid};
 
@@ -17,8 +17,8 @@ const SNAPSHOT_CHANGES: u64 = 64;
 /// Commits on their way to the store, kept to be tried again.
 pub(crate) struct Batch {
     pub(crate) commits: Vec<Commit>,
-    pub(crate) first_try: Instant,
-    pub(crate) next_try: Instant,
+    pub(crate) first_try: Micros,
+    pub(crate) next_try: Micros,
     pub(crate) tries: u32,
 }
 
@@ -28,7 +28,7 @@ impl Core {
         if self.fatal.is_some() {
             return None;
         }
-        let now = Instant::now();
+        let now = self.micros();
         if let Some(at) = self.retries.iter().position(|batch| batch.next_try <= now) {
             return Some(self.retries.swap_remove(at));
         }
@@ -116,14 +116,16 @@ impl Core {
                 return;
             }
             Err(error) => {
-                let patient = batch.first_try.elapsed() < self.parts.limits.store_patience;
+                let patient = self.since(batch.first_try) < self.parts.limits.store_patience;
                 let passing =
                     matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::CommitUnknown);
                 if passing && patient {
                     tracing::warn!(%error, "commit failed, trying again");
                     let wait = std::time::Duration::from_millis(10 << batch.tries.min(6));
                     batch.tries += 1;
-                    batch.next_try = Instant::now() + wait;
+                    batch.next_try = Micros(
+                        self.micros().0.saturating_add(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)),
+                    );
                     self.retries.push(batch);
                 } else {
                     self.fail(error.into());

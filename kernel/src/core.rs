@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use kernel_sched::{Locks, Micros, Resources, Scheduler};
 use kernel_storage::Arrival;
@@ -71,7 +71,6 @@ pub(crate) struct Core {
     pub(crate) pinging: bool,
     pub(crate) epoch: Epoch,
     pub(crate) rng: StdRng,
-    origin: Instant,
     /// Rises when a stuck engine thread is replaced; a thread of an older generation stops.
     pub(crate) generation: u64,
     pub(crate) mode: Mode,
@@ -141,7 +140,6 @@ impl Core {
             pinging: false,
             epoch,
             rng: StdRng::seed_from_u64(seed),
-            origin: Instant::now(),
             generation: 0,
             mode: Mode::Paused,
             waiter: None,
@@ -159,15 +157,18 @@ impl Core {
     }
 
     /// Wall time, for records and deadlines.
-    #[expect(clippy::unused_self, reason = "the one place that reads the wall clock")]
     pub(crate) fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        self.parts.clock.wall()
     }
 
     /// Time that never goes back, for schedulers.
     pub(crate) fn micros(&self) -> Micros {
-        Micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Micros(u64::try_from(self.parts.clock.monotonic().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// How long ago that was.
+    pub(crate) fn since(&self, earlier: Micros) -> Duration {
+        Duration::from_micros(self.micros().0.saturating_sub(earlier.0))
     }
 
     pub(crate) fn salt(&mut self) -> [u8; 16] {
@@ -259,6 +260,13 @@ impl Core {
             || !self.starts.is_empty()
             || !self.supplied.is_empty()
             || !self.loads.is_empty()
+    }
+
+    /// Nothing is with a device or the store: only time, or someone outside, can bring news.
+    pub(crate) fn is_idle(&self) -> bool {
+        let InFlight { batches, devices, loads, polls } = self.in_flight;
+        let pinging = || self.processes.values().any(|process| process.pinging.is_some());
+        self.mode != Mode::Paused && batches + devices + loads + polls == 0 && !pinging()
     }
 
     /// Time alone will let something go on. The timers of suspended processes are kept for when they are resumed.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -54,7 +54,7 @@ impl Core {
                 continue;
             }
             let deadline = pending.deadline;
-            process.running.insert(seq, Running::new());
+            process.running.insert(seq, Running::new(self.micros()));
             match no {
                 SyscallNo::Infer | SyscallNo::ToolCall => {
                     if self.has_budget(process, index) && self.has_resources(process, index) {
@@ -123,7 +123,7 @@ impl Core {
         let Some(pending) = process.image.open[seq.0 as usize].pending.as_ref() else { return false };
         let Call::Infer(args) = &pending.call else { return false };
         running.slot = Some(slot);
-        running.sent.get_or_insert_with(Instant::now);
+        running.sent.get_or_insert(micros);
         let before = running.waits.total();
         running.waits.end(&self.slots[cpu].gate, micros);
         process.image.waited_ms += running.waits.total().saturating_sub(before).0;
@@ -178,7 +178,7 @@ impl Core {
         };
         process.image.usage.calls += 1;
         process.image.usage.tool_calls += 1;
-        self.finish(process, index, result, tool_spent(process, index));
+        self.finish(process, index, result, tool_spent(process, index, self.took(process, index)));
     }
 
     /// Stores a tool's attachments beside its result.
@@ -291,7 +291,7 @@ impl Core {
         total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);
         total.output_tokens = total.output_tokens.saturating_add(usage.output);
         total.cost = total.cost.saturating_add(cost);
-        let took = took(process, index);
+        let took = self.took(process, index);
         let answered = result.is_ok().then(|| process.prompts.get(&seq)).flatten();
         let expected_cached = answered.map(|ready| ready.expected.tokens);
         let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
@@ -332,12 +332,17 @@ impl Core {
                 if no == SyscallNo::ToolCall && started {
                     process.image.usage.calls += 1;
                     process.image.usage.tool_calls += 1;
-                    return self.finish(process, index, Err(error), tool_spent(process, index));
+                    return self.finish(
+                        process,
+                        index,
+                        Err(error),
+                        tool_spent(process, index, self.took(process, index)),
+                    );
                 }
                 if no == SyscallNo::Lock {
                     self.stop_waiting_for_lock(process.pid);
                 }
-                let took = took(process, index);
+                let took = self.took(process, index);
                 self.finish(process, index, Err(error), Spent { took, ..Spent::default() });
             }
         }
@@ -395,7 +400,8 @@ impl Core {
             return self.expect_end(key, Duration::ZERO);
         };
         abort.abort();
-        let held = running.started.elapsed();
+        let started = running.started;
+        let held = self.since(started);
         tracing::warn!(%key, ?held, "a device blocked a thread past its deadline");
         self.left_behind.insert((key, attempt));
         self.in_flight.devices -= 1;
@@ -434,7 +440,7 @@ impl Core {
                 Err(SysError::new(ErrorKind::Deadline, format!("{no}: nothing came before the deadline")))
             }
         };
-        let took = took(process, index);
+        let took = self.took(process, index);
         self.finish(process, index, result, Spent { took, ..Spent::default() });
         self.settle(process);
     }
@@ -464,22 +470,19 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// What a tool call that was started is charged.
-fn tool_spent(process: &Process, index: usize) -> Spent {
+fn tool_spent(process: &Process, index: usize, took: Millis) -> Spent {
     let seq = process.image.open[index].seq;
     let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
     let used = Reservation { calls: 1, tool_calls: 1, ..Reservation::default() };
-    Spent {
-        used,
-        took: took(process, index),
-        waited: waits.total(),
-        causes: waits.causes(),
-        ..Spent::default()
-    }
+    Spent { used, took, waited: waits.total(), causes: waits.causes(), ..Spent::default() }
 }
 
-pub(crate) fn took(process: &Process, index: usize) -> Millis {
-    let seq = process.image.open[index].seq;
-    process.running.get(&seq).map(|running| running.started.elapsed().into()).unwrap_or_default()
+impl Core {
+    /// How long ago a call was started.
+    pub(crate) fn took(&self, process: &Process, index: usize) -> Millis {
+        let seq = process.image.open[index].seq;
+        process.running.get(&seq).map(|running| self.since(running.started).into()).unwrap_or_default()
+    }
 }
 
 /// What an inference that gave no usage is charged: its prompt if it was started, and what it streamed.

@@ -147,6 +147,10 @@ impl Shared {
         inbox.rung = false;
     }
 
+    fn is_rung(&self) -> bool {
+        self.inbox.lock().rung
+    }
+
     fn enter(&self, what: What) {
         *self.section.what.lock() = Some(what);
         let since = u64::try_from(self.section.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -246,7 +250,10 @@ fn run(shared: &Arc<Shared>, generation: u64) {
         if turn(shared, &mut core, generation).is_err() {
             return;
         }
-        let Some(pause) = core.pause() else { continue };
+        if core.has_work() {
+            continue;
+        }
+        let pause = core.pause(&|| shared.is_rung());
         MutexGuard::unlocked(&mut core, || shared.wait(pause));
     }
 }
@@ -618,32 +625,27 @@ impl Core {
         }
     }
 
-    /// How long to wait for news; `None` if there is work.
-    fn pause(&mut self) -> Option<Duration> {
+    /// There is something to do at once.
+    fn has_work(&self) -> bool {
         let may_step = !matches!(self.mode, Mode::Paused | Mode::Steps(0)) && self.fatal.is_none();
         let may_commit = self.fatal.is_none();
-        if (may_step && !self.ready.is_empty())
+        (may_step && !self.ready.is_empty())
             || (may_commit && !self.commits.is_empty())
             || !self.starts.is_empty()
             || !self.supplied.is_empty()
             || !self.loads.is_empty()
-        {
-            return None;
-        }
-        let mut pause =
-            if self.mode == Mode::Paused { Duration::from_secs(3600) } else { self.parts.limits.poll };
-        let now = Instant::now();
-        for batch in &self.retries {
-            pause = pause.min(batch.next_try.saturating_duration_since(now));
-        }
-        for until in self.slots.iter().filter_map(|slots| slots.gate.until).chain(self.ledger.next()) {
-            pause = pause.min(Duration::from_micros(until.0.saturating_sub(self.micros().0)));
-        }
-        let wall = self.now();
+    }
+
+    /// How long to wait for news.
+    fn pause(&mut self, is_rung: &dyn Fn() -> bool) -> Duration {
+        let news = if self.mode == Mode::Paused { Duration::from_secs(3600) } else { self.parts.limits.poll };
+        let (now, wall) = (self.micros(), self.now());
+        let retries = self.retries.iter().map(|batch| batch.next_try);
+        let lines = self.slots.iter().filter_map(|slots| slots.gate.until).chain(self.ledger.next());
+        let soon = retries.chain(lines).map(|at| Duration::from_micros(at.since(now).0)).min();
         let next = self.next_timer().into_iter().chain(self.next_ping()).chain(self.next_clock()).min();
-        if let Some(at) = next {
-            pause = pause.min(at.since(wall).into());
-        }
-        Some(pause)
+        let timer = next.map(|at| Duration::from(at.since(wall)));
+        let Some(wait) = soon.into_iter().chain(timer).min() else { return news };
+        self.parts.clock.wait(wait, &|| self.is_idle() && !is_rung()).min(news)
     }
 }

@@ -38,6 +38,13 @@ impl Core {
         held.map(|hold| self.ledger.quotas.refund(hold, now)).map_err(decision)
     }
 
+    /// Whether the rates above would let a call that uses so much start now.
+    pub(crate) fn rates_take_now(&mut self, process: &Process, estimate: Reservation) -> bool {
+        let now = self.micros();
+        let held = self.ledger.quotas.reserve(process.account, Reservation::default(), estimate, now);
+        held.map(|hold| self.ledger.quotas.refund(hold, now)).is_ok()
+    }
+
     /// Asks for what a call that is to start does not hold yet. `false`: it waits, or was refused and has ended.
     pub(crate) fn has_budget(&mut self, process: &mut Process, index: usize) -> bool {
         let open = &process.image.open[index];

@@ -7,6 +7,7 @@
 mod audit;
 mod bodies;
 mod builder;
+mod clock;
 mod commit;
 mod core;
 mod device;
@@ -48,6 +49,7 @@ mod warm;
 
 pub use crate::audit::StoreAudit;
 pub use crate::builder::KernelBuilder;
+pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::error::KernelError;
 pub use crate::image::process_info;
 pub use crate::kernel::{Kernel, Until, post_mail};

@@ -109,7 +109,7 @@ impl Core {
             });
             let Some(index) = found else { return };
             process.image.locks.push(name.clone());
-            let took = crate::device::took(process, index);
+            let took = core.took(process, index);
             core.finish(process, index, Ok(Answer::Done), Spent { took, ..Spent::default() });
             core.settle(process);
         });

@@ -12,6 +12,7 @@ use kernel_storage::Store;
 use kernel_tools::Registry;
 use kernel_types::{Capabilities, ModelInfo, Spec, Tokens, ToolCallArgs};
 
+use crate::clock::Clock;
 use crate::program::ProgramFactory;
 
 /// Bounds of a kernel. Every queue, wait and size has one.
@@ -99,6 +100,7 @@ pub(crate) struct Parts {
     pub(crate) sink: Arc<dyn DeltaSink>,
     pub(crate) limits: Limits,
     pub(crate) keep_warm: bool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Parts {

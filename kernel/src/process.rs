@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
 
 use kernel_context::retrieval::Embedding;
 use kernel_context::{Change, ExpectedCache, Pager, SentPrompt};
@@ -55,7 +54,7 @@ pub(crate) struct Ready {
 /// A call that was started.
 pub(crate) struct Running {
     pub(crate) abort: Option<AbortHandle>,
-    pub(crate) started: Instant,
+    pub(crate) started: Micros,
     /// For an inference: which Cpu it waits for or runs on, and the slot of it that it holds.
     pub(crate) cpu: Option<usize>,
     pub(crate) slot: Option<u32>,
@@ -64,7 +63,7 @@ pub(crate) struct Running {
     /// What it waited for so far.
     pub(crate) waits: Waits,
     /// When it was sent first.
-    pub(crate) sent: Option<Instant>,
+    pub(crate) sent: Option<Micros>,
     /// How often it failed for a passing reason.
     pub(crate) failures: u32,
     /// The line it waits in for a rate, and since when.
@@ -82,10 +81,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(now: Micros) -> Self {
         Self {
             abort: None,
-            started: Instant::now(),
+            started: now,
             cpu: None,
             slot: None,
             governed: None,

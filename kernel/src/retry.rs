@@ -10,7 +10,7 @@ use kernel_types::{ErrorKind, Event, Millis, Reservation, Retry, SysError, Token
 use rand::RngExt;
 
 use crate::core::{Core, Spent};
-use crate::device::{End, not_served, partial_usage, took};
+use crate::device::{End, not_served, partial_usage};
 use crate::process::Process;
 
 /// The longest first pause after a failure; each further one may be twice as long.
@@ -89,7 +89,7 @@ impl Core {
         };
         let shown = running.streamed.load(Ordering::Relaxed) > 0;
         // What it waited before it was sent is nobody's failure.
-        let tried = running.sent.map(|sent| sent.elapsed()).unwrap_or_default();
+        let tried = running.sent.map(|sent| self.since(sent)).unwrap_or_default();
         let patient = tried.saturating_add(pause) <= limits.retry;
         if shown || !patient || failures >= limits.attempts || !self.charge_attempt(process, index, error) {
             return false;
@@ -170,7 +170,7 @@ impl Core {
             return self.look_again(process, index, cpu);
         };
         let last = self.slots[cpu].last_error.clone().unwrap_or_else(|| "it does not answer".to_owned());
-        let took = took(process, index);
+        let took = self.took(process, index);
         let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
         self.leave_slot(process, seq, Charge::default(), CallEnd::Cancelled { tokens: 0 });
         let error =

@@ -6,11 +6,11 @@
 //! after a crash, holds no run up, and gives way: to the process's next step, and to whoever wants the slot.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kernel_context::{Change, Returns, SentPrompt, expected_cache};
 use kernel_llm::{InferRequest, NoDeltas};
-use kernel_sched::{Admission, Asked, CallEnd, Started};
+use kernel_sched::{Admission, Asked, CallEnd, Micros, Started};
 use kernel_types::{
     Answer, Call, CallKey, CallResult, Decision, ErrorKind, Event, InferArgs, MicroUsd, ModelInfo, PageView,
     Pid, Prompt, Reservation, Seq, SysError, SyscallNo, Timestamp, TokenUsage, Tokens,
@@ -41,13 +41,15 @@ pub(crate) struct Kept {
     /// What the call asked for that it was made for: the next may ask for as much.
     output: Tokens,
     cpu: usize,
+    /// Something that a ping needs was not free: it is looked for again then.
+    not_before: Timestamp,
 }
 
 /// A ping that was sent.
 pub(crate) struct Pinging {
     key: CallKey,
     pub(crate) abort: Option<AbortHandle>,
-    started: Instant,
+    started: Micros,
     at: Timestamp,
     cpu: usize,
     governed: Option<Started>,
@@ -98,7 +100,8 @@ impl Core {
         let Call::Infer(args) = &open.pending.as_ref()?.call else { return None };
         let args = InferArgs { max_output: OUTPUT, ..args.clone() };
         let (prompt, view) = (Some(Arc::clone(&ready.prompt)), ready.view.clone());
-        Some(Kept { prompt, view, args, output: ready.max_output, cpu: served.cpu })
+        let not_before = Timestamp(0);
+        Some(Kept { prompt, view, args, output: ready.max_output, cpu: served.cpu, not_before })
     }
 
     /// Notes when a process that waits is to be pinged, if its pager wants that.
@@ -124,6 +127,15 @@ impl Core {
         self.pings.insert((at, process.pid));
     }
 
+    /// Something that a ping needs is not free now.
+    fn later(&mut self, process: &mut Process, now: Timestamp) {
+        let again = now.after(AGAIN.into());
+        if let Some(kept) = &mut process.kept {
+            kept.not_before = again;
+        }
+        self.due(process, again);
+    }
+
     fn forget_ping(&mut self, process: &mut Process) {
         if let Some(at) = process.ping_due.take() {
             self.pings.remove(&(at, process.pid));
@@ -134,7 +146,8 @@ impl Core {
     fn wanted(&mut self, process: &mut Process) -> Option<Timestamp> {
         let (now, returns) = (self.now(), self.returns(process));
         let wanted = self.with_pager(process, |pager, _, _| Ok(pager.keep_warm(now, returns)));
-        wanted.unwrap_or_default().map(|ping| ping.at)
+        let earliest = process.kept.as_ref().map_or(Timestamp(0), |kept| kept.not_before);
+        wanted.unwrap_or_default().map(|ping| ping.at.max(earliest))
     }
 
     /// What is known of the end of a wait: it is over when the last call has ended.
@@ -146,7 +159,7 @@ impl Core {
             let Some(pending) = &open.pending else { continue };
             let end = match &pending.call {
                 Call::ToolCall(args) => {
-                    let since = process.running.get(&open.seq).map(|running| running.started.elapsed());
+                    let since = process.running.get(&open.seq).map(|running| self.since(running.started));
                     let left = self.parts.tool_timeout(args).saturating_sub(since.unwrap_or_default());
                     Some(now.after(left.into()))
                 }
@@ -214,10 +227,13 @@ impl Core {
         }
         let needs = kept.view.tokens.saturating_add(OUTPUT);
         if self.slots[kept.cpu].free.is_empty() || !self.takes_now(kept.cpu, needs) {
-            return self.due(process, now.after(AGAIN.into()));
+            return self.later(process, now);
         }
         let (call, view) = (Call::Infer(kept.args.clone()), kept.view.clone());
         let (mut decision, mut reserved) = self.admit_ping(process, &call, kept);
+        if decision.is_allow() && !self.rates_take_now(process, reserved) {
+            return self.later(process, now);
+        }
         let seq = Seq::ping(process.image.pings);
         process.image.pings += 1;
         if decision.is_allow()
@@ -292,6 +308,8 @@ impl Core {
         let (model, temperature) = (kept.view.model.clone(), kept.args.temperature);
         let key = CallKey { pid: process.pid, step: process.image.step, seq: ping.seq };
         let Some(prompt) = prompt.filter(|_| self.may_ping(process, key, cpu, &model)) else {
+            let now = self.now();
+            self.later(process, now);
             return self.end_ping(process, "no longer needed, or something that it needs is not free");
         };
         let request = InferRequest { key, model, prompt, max_output: OUTPUT, temperature };
@@ -299,7 +317,7 @@ impl Core {
         let timeout = parts.limits.infer.min(PATIENCE);
         let work = async move { End::Infer(parts.cpus[cpu].infer(request, &NoDeltas).await) };
         self.starts.push_back(Start { key, attempt: 1, future: guarded(work, timeout) });
-        let (started, at) = (Instant::now(), self.now());
+        let (started, at) = (self.micros(), self.now());
         let now = self.micros();
         let governed = Some(self.slots[cpu].governor.start_aside(needs.0, now));
         process.pinging = Some(Pinging { key, abort: None, started, at, cpu, governed });
@@ -470,7 +488,7 @@ impl Core {
         cost: MicroUsd,
         expected_cached: Option<Tokens>,
     ) {
-        let took = process.pinging.as_ref().map(|pinging| pinging.started.elapsed().into());
+        let took = process.pinging.as_ref().map(|pinging| self.since(pinging.started).into());
         let (took, waited) = (took.unwrap_or_default(), kernel_types::Millis::ZERO);
         let causes = Vec::new();
         self.log(process, Some(seq), &Event::Outcome { result, cost, took, waited, causes, expected_cached });
@@ -533,7 +551,7 @@ impl Core {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails where it panics")]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use kernel_llm::{Canned, FnCpu, model_info};
     use kernel_storage::MemoryStore;
@@ -541,7 +559,22 @@ mod tests {
 
     use super::*;
     use crate::programs::{Script, ScriptStep};
-    use crate::{Kernel, Until, event_of};
+    use crate::{Clock, Kernel, ManualClock, Until, event_of};
+
+    /// Time that passes only once it may.
+    struct Held(ManualClock, Arc<AtomicBool>);
+
+    impl Clock for Held {
+        fn wall(&self) -> Timestamp {
+            self.0.wall()
+        }
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+        fn wait(&self, wait: Duration, idle: &dyn Fn() -> bool) -> Duration {
+            self.0.wait(wait, &|| self.1.load(Ordering::Relaxed) && idle())
+        }
+    }
 
     /// What became of the ping of a process that may infer when it does, and, where it is denied, not any more when it sleeps.
     async fn pinged(denied: bool) -> (u32, Vec<Event>) {
@@ -554,7 +587,9 @@ mod tests {
             Ok(Canned::text("Yes."))
         });
         let store = MemoryStore::new();
-        let kernel = Kernel::builder().store(store.clone()).cpu(cpu).build().await.unwrap();
+        let may_pass = Arc::new(AtomicBool::new(false));
+        let clock = Held(ManualClock::new(Timestamp(1_700_000_000_000)), Arc::clone(&may_pass));
+        let kernel = Kernel::builder().store(store.clone()).cpu(cpu).clock(clock).build().await.unwrap();
         let page = NewPage::text(PageKind::User, "The quick brown fox jumps over the lazy dog. ".repeat(9));
         let thinks = vec![Call::PageAlloc { pages: vec![page] }, Call::Infer(InferArgs::default())];
         let steps = [thinks, vec![Call::Sleep { ms: Millis(1_300) }]];
@@ -564,11 +599,11 @@ mod tests {
             while called.load(Ordering::Relaxed) == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
             if denied {
                 let none = Capabilities { calls: vec!["sleep".to_owned()], ..Capabilities::default() };
                 kernel.shared.core.lock().processes.get_mut(&pid).unwrap().capabilities = Arc::new(none);
             }
+            may_pass.store(true, Ordering::Relaxed);
         };
         let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
         run.unwrap();

@@ -150,7 +150,7 @@ async fn listen() -> (String, Arc<Mutex<Provider>>) {
 }
 
 fn model() -> ModelInfo {
-    ModelInfo { pricing: None, max_output: Tokens(1_000), ..model_info("limited") }
+    ModelInfo { pricing: None, window: Tokens(64_000), max_output: Tokens(1_000), ..model_info("limited") }
 }
 
 fn kernel(url: &str, slots: u32, limits: CpuLimits) -> kernel::KernelBuilder {
@@ -159,9 +159,10 @@ fn kernel(url: &str, slots: u32, limits: CpuLimits) -> kernel::KernelBuilder {
     Kernel::builder().cpu_within(cpu, limits).keep_warm(false)
 }
 
-/// Thinks so often about a page of about 400 tokens.
-fn agent(calls: u32) -> kernel_types::Spec {
-    let page = NewPage::text(PageKind::User, "The quick brown fox jumps over the lazy dog. ".repeat(40));
+/// Thinks so often about a page of so many hundred tokens.
+fn agent(calls: u32, hundreds: usize) -> kernel_types::Spec {
+    let text = "The quick brown fox jumps over the lazy dog. ".repeat(10 * hundreds);
+    let page = NewPage::text(PageKind::User, text);
     let think = Call::Infer(InferArgs { max_output: Tokens(ASKED), ..InferArgs::default() });
     let steps = vec![
         ScriptStep { repeat: 1, calls: vec![Call::PageAlloc { pages: vec![page] }] },
@@ -171,15 +172,16 @@ fn agent(calls: u32) -> kernel_types::Spec {
 }
 
 #[expect(clippy::print_stdout, reason = "how near a case comes to its bound")]
-/// So many agents ask for at least twice what the provider gives, until one of them is done.
-async fn storm(agents: u32, calls: u32) {
+/// So many agents ask for at least twice what the provider gives, until one of them is done. The fewer they are, the larger
+/// their calls: that they ask for more than there is must not be a matter of how fast this machine is.
+async fn storm(agents: u32, calls: u32, hundreds: usize) {
     let (url, provider) = listen().await;
     let limits = CpuLimits { requests: None, tokens: Some(Rate { burst: 240_000, ..LIMIT }) };
     let kernel = kernel(&url, agents.min(64), limits).build().await.unwrap();
     provider.lock().start = Instant::now();
     let mut pids: Vec<Pid> = Vec::new();
     for _ in 0..agents {
-        pids.push(kernel.spawn(agent(calls)).await.unwrap());
+        pids.push(kernel.spawn(agent(calls, hundreds)).await.unwrap());
     }
     let first_done = async {
         loop {
@@ -218,17 +220,17 @@ async fn storm(agents: u32, calls: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttled_5_agents_use_what_the_provider_gives() {
-    storm(5, 320).await;
+    storm(5, 64, 42).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttled_50_agents_use_what_the_provider_gives() {
-    storm(50, 32).await;
+    storm(50, 14, 17).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttled_500_agents_use_what_the_provider_gives() {
-    storm(500, 5).await;
+    storm(500, 5, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -240,7 +242,7 @@ async fn refusals_of_a_provider_whose_limit_nobody_told_fail_no_task() {
     let kernel = kernel(&url, 32, CpuLimits::default()).limits(limits).build().await.unwrap();
     let mut pids = Vec::new();
     for _ in 0..32 {
-        pids.push(kernel.spawn(agent(8)).await.unwrap());
+        pids.push(kernel.spawn(agent(8, 4)).await.unwrap());
     }
     kernel.run_until(Until::Idle).await.unwrap();
     for pid in pids {

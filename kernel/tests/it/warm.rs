@@ -1,20 +1,20 @@
 //! Keep-warm pings: sent where they pay, through the gate, charged, on record, and in nobody's way.
 //!
-//! The kernel reads the wall clock, so the provider here forgets after one second and the tests take some.
+//! Kernel and provider share a clock that jumps when all wait: the provider forgets after one second of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use kernel::mediation::{Entry, check_store, entries};
-use kernel::{Kernel, KernelBuilder, Quota, Until};
+use kernel::{Clock, Kernel, KernelBuilder, ManualClock, Quota, Until};
 use kernel_context::Change;
 use kernel_llm::{Cpu, CpuError, DeltaSink, InferRequest, model_info};
 use kernel_storage::{MemoryStore, Store};
 use kernel_types::{
     Answer, Budget, CacheModel, Call, CallResult, Decision, ErrorKind, Event, InferArgs, Inference,
     LimitName, LongCache, MicroUsd, Millis, ModelInfo, NewPage, PageKind, Part, Pid, Pricing, Prompt,
-    RateLimit, RateUnit, Retention, Seq, Spec, TokenUsage, Tokens, ToolMode,
+    RateLimit, RateUnit, Retention, Seq, Spec, Timestamp, TokenUsage, Tokens, ToolMode,
 };
 use parking_lot::Mutex;
 
@@ -24,8 +24,8 @@ use crate::world::{receive, script};
 const INPUT: u64 = 1_000;
 /// A wait that outlasts its memory of one second, but not that of a ping.
 const WAIT: Millis = Millis(1_300);
-/// A ping is due after this.
-const DUE: Duration = Duration::from_millis(1_000);
+/// A ping is due before this, and its prompt forgotten after.
+const DUE: Duration = Duration::from_millis(950);
 const PRICES: Pricing = Pricing {
     input: 1_000_000,
     output: 5_000_000,
@@ -37,13 +37,19 @@ const PRICES: Pricing = Pricing {
 #[derive(Default)]
 struct Seen {
     /// When each request came, what it asked for, and whether it was a ping.
-    requests: Vec<(Instant, Prompt, bool)>,
+    requests: Vec<(Timestamp, Prompt, bool)>,
 }
 
+/// Real time that is enough for anything that is going to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Real time in which something that is due at once would be seen to happen.
+const SOON: Duration = Duration::from_millis(100);
+
 /// A provider that caches whole prompts for a second.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Provider {
     seen: Arc<Mutex<Seen>>,
+    clock: ManualClock,
     /// Pings are never answered.
     hangs: bool,
     /// It keeps prefixes for an hour if asked.
@@ -54,6 +60,14 @@ struct Provider {
     takes: Duration,
     /// Requests it serves at once, beside the first.
     more_slots: u32,
+}
+
+impl Default for Provider {
+    fn default() -> Self {
+        let clock = ManualClock::new(Timestamp(1_700_000_000_000));
+        let (hangs, long, lies) = (false, false, false);
+        Self { seen: Arc::default(), clock, hangs, long, lies, takes: Duration::ZERO, more_slots: 0 }
+    }
 }
 
 impl Provider {
@@ -67,7 +81,7 @@ impl Provider {
 
     /// Waits for so many pings.
     async fn pinged(&self, times: usize) {
-        let patience = Instant::now() + Duration::from_secs(20);
+        let patience = Instant::now() + PATIENCE;
         while self.pings() < times {
             assert!(Instant::now() < patience, "{} pings, not {times}", self.pings());
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -95,17 +109,18 @@ impl Cpu for Provider {
 
     async fn infer(&self, request: InferRequest, _: &dyn DeltaSink) -> Result<Inference, CpuError> {
         let ping = request.key.seq.is_ping();
-        let now = Instant::now();
+        let now = self.clock.wall();
         let warm = {
             let mut seen = self.seen.lock();
             let last = seen.requests.last().map(|(at, _, _)| *at);
             seen.requests.push((now, (*request.prompt).clone(), ping));
             assert_eq!(ping, request.max_output == Tokens(1));
-            last.is_some_and(|last| now - last < Duration::from_secs(1))
+            last.is_some_and(|last| now.since(last) < Millis(1_000))
         };
         if ping && self.hangs {
             std::future::pending::<()>().await;
         }
+        self.clock.advance(self.takes);
         tokio::time::sleep(self.takes).await;
         let (cached, written) = if warm && !self.lies { (INPUT, 0) } else { (0, INPUT) };
         let usage = TokenUsage {
@@ -129,7 +144,8 @@ async fn kernel(
     store: &MemoryStore,
     adjust: impl FnOnce(KernelBuilder) -> KernelBuilder,
 ) -> Kernel {
-    let builder = Kernel::builder().store(store.clone()).cpu(provider.clone()).seed(7);
+    let builder =
+        Kernel::builder().store(store.clone()).cpu(provider.clone()).clock(provider.clock.clone()).seed(7);
     adjust(builder).build().await.unwrap()
 }
 
@@ -148,6 +164,15 @@ fn thinks(then: Vec<Vec<Call>>) -> Spec {
     let mut steps = vec![vec![page, infer()]];
     steps.extend(then);
     script(steps)
+}
+
+/// A process ends, though a ping hangs.
+async fn ends(kernel: &Kernel, pid: Pid) {
+    let began = Instant::now();
+    while kernel.exit_status(pid).await.unwrap().is_none() {
+        assert!(began.elapsed() < PATIENCE, "it waits for a ping");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// A pinged call: what the gate decided, and how it ended.
@@ -223,8 +248,10 @@ async fn a_wait_without_end_is_pinged_as_earlier_gaps_say_and_holds_no_run_up() 
     kernel.run_until(Until::Idle).await.unwrap();
     let before = provider.pings();
     assert!(before >= 2, "one in each sleep: {before}");
+    provider.clock.advance(DUE);
     provider.pinged(before + 1).await;
-    tokio::time::sleep(DUE).await;
+    provider.clock.advance(DUE);
+    tokio::time::sleep(SOON).await;
     assert_eq!(provider.pings(), before + 1, "no gap was longer than one ping bridges");
     assert_eq!(pings(&store, pid).await.len(), before + 1);
     assert_eq!(pings(&store, other).await.len(), 0);
@@ -275,7 +302,8 @@ async fn a_kernel_that_is_paused_sends_no_pings() {
     let kernel = kernel(&provider, &store, |builder| builder).await;
     kernel.spawn(thinks(vec![vec![sleep()], vec![infer()]])).await.unwrap();
     kernel.run_until(Until::Steps(2)).await.unwrap();
-    tokio::time::sleep(DUE).await;
+    provider.clock.advance(DUE);
+    tokio::time::sleep(SOON).await;
     assert_eq!((provider.requests(), provider.pings()), (1, 0));
 }
 
@@ -293,10 +321,7 @@ async fn who_goes_on_and_who_wants_the_slot_ends_a_ping() {
                 kernel.signal(pid, kernel_types::Signal::Term).await.unwrap();
             } else {
                 let other = kernel.spawn(thinks(vec![])).await.unwrap();
-                while kernel.exit_status(other).await.unwrap().is_none() {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                assert_eq!(provider.requests(), 3, "the only slot was free for it at once");
+                ends(&kernel, other).await;
             }
         };
         let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
@@ -323,13 +348,8 @@ async fn a_ping_gives_way_where_more_want_slots_than_are_free() {
         provider.pinged(1).await;
         let both = async { tokio::join!(kernel.spawn(thinks(vec![])), kernel.spawn(thinks(vec![]))) };
         let (one, two) = both.await;
-        let began = Instant::now();
-        for other in [one.unwrap(), two.unwrap()] {
-            while kernel.exit_status(other).await.unwrap().is_none() {
-                assert!(began.elapsed() < Duration::from_secs(20), "one of two waits for a ping");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
+        ends(&kernel, one.unwrap()).await;
+        ends(&kernel, two.unwrap()).await;
     };
     let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
     run.unwrap();
@@ -396,9 +416,10 @@ async fn a_ping_takes_of_rates_and_is_not_sent_before_its_time() {
         let rate = RateLimit::new(RateUnit::Tokens, amount, Millis(3_600_000)).unwrap().with_burst(amount);
         let quota = Quota { rates: vec![rate], ..Quota::default() };
         let kernel = kernel(&provider, &store, |builder| builder.quota(quota)).await;
-        kernel.spawn(thinks(vec![vec![sleep()]])).await.unwrap();
+        let pid = kernel.spawn(thinks(vec![vec![sleep()]])).await.unwrap();
         kernel.run_until(Until::Idle).await.unwrap();
-        assert_eq!(provider.pings(), usize::from(amount > 1_600));
+        let sent = usize::from(amount > 1_600);
+        assert_eq!((provider.pings(), pings(&store, pid).await.len()), (sent, sent));
     }
 }
 
@@ -413,11 +434,7 @@ async fn a_ping_holds_what_its_model_needs_until_a_call_does() {
     let meanwhile = async {
         provider.pinged(1).await;
         let other = kernel.spawn(thinks(vec![])).await.unwrap();
-        let began = Instant::now();
-        while kernel.exit_status(other).await.unwrap().is_none() {
-            assert!(began.elapsed() < Duration::from_secs(2), "it waits for a ping");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        ends(&kernel, other).await;
     };
     let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
     run.unwrap();
@@ -475,5 +492,5 @@ async fn a_prompt_is_warm_from_when_it_was_sent() {
         .iter()
         .find(|entry| matches!(&entry.event, Event::Outcome { result: Ok(Answer::Inference(_)), .. }));
     let took = answered.unwrap().record.at.since(sent.unwrap());
-    assert!(took.0 >= 395, "dated {took} before the answer, which took 400 ms");
+    assert_eq!(took, Millis::from(takes), "dated when it was sent, not when it was answered");
 }
