@@ -11,6 +11,8 @@ use crate::marks::{Marks, Phase};
 use crate::work::{Counters, distinct};
 
 const ROUNDS: u32 = 40;
+/// Bytes, about, that say of a commit that it was acknowledged.
+const ACKNOWLEDGED: u64 = 100;
 
 #[tokio::test]
 async fn killed_at_any_moment_nothing_acknowledged_is_lost_and_no_unsafe_call_happens_twice() {
@@ -61,8 +63,17 @@ pub(crate) fn kill_once(
         return false;
     }
     let phase = Phase::ALL[random.below(4) as usize];
-    let moment = Instant::now() + Duration::from_micros(random.below(20_000));
-    let deadline = moment + Duration::from_secs(20);
+    // How far it comes is counted in commits: a slow machine is killed as far on as a fast one.
+    let acknowledged = || std::fs::metadata(folder.join("acknowledged")).map_or(0, |file| file.len());
+    let far_enough = acknowledged() + random.below(8) * ACKNOWLEDGED;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline && acknowledged() < far_enough {
+        if child.ended() {
+            child.finish();
+            return false;
+        }
+    }
+    let moment = Instant::now() + Duration::from_micros(random.below(4_000));
     while Instant::now() < deadline && (Instant::now() < moment || marks.get() != Some(phase)) {
         if child.ended() {
             child.finish();
