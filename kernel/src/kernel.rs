@@ -157,10 +157,16 @@ impl Kernel {
     async fn post(&self, to: Pid, body: MailBody) -> Result<(), KernelError> {
         if matches!(body, MailBody::Message(_)) {
             let limit = self.shared.parts.limits.mailbox;
-            let full = move |core: &mut Core| {
+            let full = move |core: &Core| {
                 core.processes.get(&to).is_some_and(|process| process.mail_waiting() >= limit)
             };
-            if self.ask(full).await? {
+            // The engine's thread needs not be woken twice for a message.
+            let seen = self.shared.core.try_lock().map(|core| full(&core));
+            let is_full = match seen {
+                Some(is_full) => is_full,
+                None => self.ask(move |core| full(core)).await?,
+            };
+            if is_full {
                 let message = format!("the mailbox of {to} holds {limit} messages, its limit");
                 return Err(KernelError::Refused(SysError::new(ErrorKind::Busy, message)));
             }
