@@ -1,25 +1,63 @@
 //! Commits: what a step did becomes durable in one write, and only then do its device calls start.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
+use futures_util::FutureExt;
 use kernel_sched::Micros;
-use kernel_storage::{Commit, CommitOutcome, StoreError, StoreErrorKind};
-use kernel_types::{AgentRow, BlobHash, Event, Hash, Pid};
+use kernel_storage::{Commit, CommitOutcome, Store, StoreError, StoreErrorKind};
+use kernel_types::{AgentRow, BlobHash, Hash, Pid};
 
 use crate::core::Core;
+use crate::device::panic_text;
 use crate::error::KernelError;
 use crate::image::PageSnapshot;
 use crate::process::Process;
+use crate::seal::{Heads, Unsealed};
 
 /// Steps' worth of page changes after which a snapshot shortens recovery.
 const SNAPSHOT_CHANGES: u64 = 64;
 
 /// Commits on their way to the store, kept to be tried again.
 pub(crate) struct Batch {
+    /// Those that are not sealed yet: all, before the first try.
+    pub(crate) unsealed: Vec<Unsealed>,
     pub(crate) commits: Vec<Commit>,
+    /// Where the chains are after each of them.
+    heads: Vec<Heads>,
     pub(crate) first_try: Micros,
     pub(crate) next_try: Micros,
     pub(crate) tries: u32,
+}
+
+impl Batch {
+    fn of(unsealed: Vec<Unsealed>, now: Micros) -> Self {
+        let (commits, heads) = (Vec::new(), Vec::new());
+        Self { unsealed, commits, heads, first_try: now, next_try: now, tries: 0 }
+    }
+
+    /// Seals what is not.
+    pub(crate) fn seal(&mut self) {
+        let sealed = std::mem::take(&mut self.unsealed).into_iter().map(Unsealed::seal);
+        (self.commits, self.heads) = sealed.unzip();
+    }
+}
+
+/// Seals a batch if need be and hands it to the store.
+pub(crate) async fn write(
+    store: Arc<dyn Store>,
+    mut batch: Batch,
+) -> (Batch, Result<Vec<CommitOutcome>, StoreError>) {
+    if batch.commits.is_empty() {
+        batch.seal();
+    }
+    let written = AssertUnwindSafe(store.commit(batch.commits.clone())).catch_unwind().await;
+    let result = written.unwrap_or_else(|panic| {
+        let message = format!("the store panicked: {}", panic_text(panic.as_ref()));
+        Err(StoreError::new(StoreErrorKind::CommitUnknown, "commit", message))
+    });
+    (batch, result)
 }
 
 impl Core {
@@ -45,10 +83,10 @@ impl Core {
             });
             commits.extend(built.flatten());
         }
-        (!commits.is_empty()).then_some(Batch { commits, first_try: now, next_try: now, tries: 0 })
+        (!commits.is_empty()).then(|| Batch::of(commits, now))
     }
 
-    fn build_commit(&mut self, process: &mut Process) -> Commit {
+    fn build_commit(&mut self, process: &mut Process) -> Unsealed {
         let (at, salt) = (self.now(), self.salt());
         process.count_time(at);
         process.record_changes(at, salt);
@@ -56,36 +94,39 @@ impl Core {
             self.snapshot(process);
         }
         let image = process.image.encode().expect("the image holds plain data only");
-        let event = Event::Step {
-            program: kernel_types::hash_bytes(&process.image.saved.bytes),
-            image: kernel_types::hash_bytes(&image),
-            pages: process.image.pages,
-            epoch: self.epoch.0,
-        };
-        self.log(process, None, &event);
-        let mut row = AgentRow {
+        // The record of the step is written when the commit is sealed.
+        process.number += 1;
+        let row = AgentRow {
             pid: process.pid,
             parent: process.parent,
             epoch: self.epoch,
             revision: process.revision + 1,
             records: process.number,
-            head: process.head,
+            head: Hash::ZERO,
             exited: process.image.exited.is_some(),
             image,
             seal: Hash::ZERO,
         };
-        row.seal = kernel_security::seal_row(&row);
         process.committing = true;
         process.releasing.append(&mut process.unlocked);
         process.moved = false;
         process.inner = 0;
-        Commit {
+        let commit = Commit {
             row,
-            records: std::mem::take(&mut process.records),
+            records: Vec::new(),
             values: std::mem::take(&mut process.dirty_values),
             consumed: std::mem::take(&mut process.consumed),
             sent: std::mem::take(&mut process.sent),
             blobs: std::mem::take(&mut process.blobs),
+        };
+        Unsealed {
+            commit,
+            drafts: std::mem::take(&mut process.drafts),
+            heads: process.heads,
+            program: kernel_types::hash_bytes(&process.image.saved.bytes),
+            at,
+            salt: self.salt(),
+            step: process.image.step,
         }
     }
 
@@ -134,12 +175,12 @@ impl Core {
             }
         };
         let mut mail = Vec::new();
-        for (commit, outcome) in batch.commits.into_iter().zip(outcomes) {
+        for ((commit, heads), outcome) in batch.commits.into_iter().zip(batch.heads).zip(outcomes) {
             let pid = commit.row.pid;
             match outcome {
                 CommitOutcome::Committed | CommitOutcome::Already => {
                     mail.extend(commit.sent);
-                    self.committed(pid, commit.row.revision);
+                    self.committed(pid, commit.row.revision, heads);
                     if commit.row.revision == 1 {
                         self.spawned(pid, commit.row.parent);
                         if let Some(waiter) = self.births.remove(&pid) {
@@ -165,11 +206,12 @@ impl Core {
         self.deliver_all(mail, true);
     }
 
-    fn committed(&mut self, pid: Pid, revision: u64) {
+    fn committed(&mut self, pid: Pid, revision: u64, heads: Heads) {
         let mut released = Vec::new();
         let over = self.with(pid, |core, process| {
             process.committing = false;
             process.revision = revision;
+            process.heads = heads;
             released = std::mem::take(&mut process.releasing);
             // What came meanwhile is durable with the next commit only, and stays at hand until then.
             let fresh: HashSet<BlobHash> = process.blobs.iter().map(|blob| blob.hash).collect();

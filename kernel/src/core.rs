@@ -27,6 +27,7 @@ use crate::ledger::Ledger;
 use crate::parts::Parts;
 use crate::prepare::Fault;
 use crate::process::{Process, Running};
+use crate::seal::Said;
 use crate::slots::Slots;
 
 /// How far a run goes.
@@ -183,9 +184,9 @@ impl Core {
     }
 
     /// Appends an event to a process's chain.
-    pub(crate) fn log(&mut self, process: &mut Process, call: Option<Seq>, event: &Event) -> u64 {
+    pub(crate) fn log(&mut self, process: &mut Process, call: Option<Seq>, event: Event) -> u64 {
         let (at, salt) = (self.now(), self.salt());
-        process.record(at, call, event, salt)
+        process.record(at, call, Said::Event(event), salt)
     }
 
     /// Runs `work` on a process taken out of the table, and puts it back.
@@ -209,7 +210,7 @@ impl Core {
             expected_cached: spent.expected_cached,
         };
         let seq = process.image.open[index].seq;
-        let number = self.log(process, Some(seq), &event);
+        let number = self.log(process, Some(seq), event);
         let open = &mut process.image.open[index];
         open.outcome = Some(number);
         if let Some(pending) = open.pending.take() {

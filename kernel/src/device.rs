@@ -238,7 +238,7 @@ impl Core {
             CacheMiss::Unused => (None, None),
         };
         let event = Event::CacheMissed { expected: expected.tokens, reported: usage.cached, segment, page };
-        self.log(process, Some(seq), &event);
+        self.log(process, Some(seq), event);
     }
 
     /// What the pager learns from a call that was answered: what is cached now, and how its counts compare.

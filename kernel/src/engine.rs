@@ -394,26 +394,30 @@ fn commit(
     generation: u64,
 ) -> Result<(), Replaced> {
     core.in_flight.batches += 1;
-    let store = Arc::clone(&shared.parts.store);
-    let commits = batch.commits.clone();
-    let future = async move {
-        AssertUnwindSafe(store.commit(commits)).catch_unwind().await.unwrap_or_else(|panic| {
-            let message = format!("the store panicked: {}", panic_text(panic.as_ref()));
-            Err(StoreError::new(kernel_storage::StoreErrorKind::CommitUnknown, "commit", message))
-        })
-    };
-    let polled = poll_once(core, future.boxed());
+    let apart = batch.unsealed.len() >= shared.parts.limits.seal_apart;
+    let future = crate::commit::write(Arc::clone(&shared.parts.store), batch).boxed();
+    let polled = if apart { Err(future) } else { poll_once(core, future) };
     if core.generation != generation {
         return Err(Replaced);
     }
     match polled {
-        Ok(result) => {
+        Ok((batch, result)) => {
             core.in_flight.batches -= 1;
             core.batch_done(batch, result);
         }
         Err(future) => {
             let teller = Arc::clone(shared);
-            shared.runtime.spawn(async move { teller.tell(Message::Batch(batch, future.await)) });
+            shared.runtime.spawn(async move {
+                let told = match AssertUnwindSafe(future).catch_unwind().await {
+                    Ok((batch, result)) => Message::Batch(batch, result),
+                    Err(panic) => {
+                        let text = panic_text(panic.as_ref());
+                        let reason = format!("a batch could not be sealed: {text}");
+                        Message::Request(Box::new(move |core| core.fail(KernelError::Build(reason))))
+                    }
+                };
+                teller.tell(told);
+            });
         }
     }
     Ok(())

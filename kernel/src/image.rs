@@ -1,7 +1,7 @@
 //! The process image: what a store keeps of a process, written with every commit. Small by rule.
 
 use kernel_types::{
-    AgentRow, BlobHash, Budget, Call, CodecError, ExitStatus, Hash, Pid, Priority, ProcessInfo, ProcessState,
+    AgentRow, BlobHash, Budget, Call, CodecError, ExitStatus, Pid, Priority, ProcessInfo, ProcessState,
     RateLimit, Recovery, Reservation, Seq, Signal, StepNo, SuspendReason, SyscallNo, Timestamp, Usage,
     WaitReason,
 };
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::program::Saved;
 
 const KIND: u8 = b'I';
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 
 /// The durable part of a process. What never changes (spec, capabilities) is in its first record instead.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -41,8 +41,6 @@ pub(crate) struct Image {
     pub(crate) exited: Option<ExitStatus>,
     /// The page table: a snapshot and the record after which changes follow.
     pub(crate) snapshot: Option<PageSnapshot>,
-    /// The chain over all page changes.
-    pub(crate) pages: Hash,
     /// Bodies a tool left for a following `page_alloc`.
     pub(crate) attachments: Vec<BlobHash>,
     /// The number of the last piece of mail sent.

@@ -34,6 +34,7 @@ pub mod programs;
 mod recover;
 mod resources;
 mod retry;
+mod seal;
 #[cfg(feature = "status")]
 pub mod serve;
 mod slots;

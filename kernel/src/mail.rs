@@ -109,12 +109,12 @@ impl Core {
                 }
                 MailBody::Grant(more) => {
                     process.consumed.push(mail.id);
-                    core.log(process, None, &Event::MailTaken { mail });
+                    core.log(process, None, Event::MailTaken { mail });
                     core.granted(process, &more);
                 }
                 MailBody::Priority(priority) => {
                     process.consumed.push(mail.id);
-                    core.log(process, None, &Event::MailTaken { mail });
+                    core.log(process, None, Event::MailTaken { mail });
                     core.prioritised(process, priority);
                 }
                 _ => {
@@ -129,7 +129,7 @@ impl Core {
 
     /// Acts on a signal.
     pub(crate) fn signalled(&mut self, process: &mut Process, signal: Signal, from: Pid) {
-        self.log(process, None, &Event::Signalled { signal, from });
+        self.log(process, None, Event::Signalled { signal, from });
         match signal {
             Signal::Kill => self.end(process, ExitStatus::Killed(Signal::Kill)),
             Signal::Term => {
@@ -137,7 +137,7 @@ impl Core {
                 process.image.signal = Some(Signal::Term);
                 if process.image.suspended.take().is_some() {
                     self.start_clock(process);
-                    self.log(process, None, &Event::Resumed { why: "TERM".to_owned() });
+                    self.log(process, None, Event::Resumed { why: "TERM".to_owned() });
                 }
             }
             Signal::Stop => {
@@ -184,7 +184,7 @@ impl Core {
         process.give_up();
         process.image.suspended = Some(reason);
         self.stop_clock(process);
-        self.log(process, None, &Event::Suspended { reason });
+        self.log(process, None, Event::Suspended { reason });
         self.queue_commit(process);
     }
 
@@ -193,7 +193,7 @@ impl Core {
         process.image.suspended = None;
         process.quota_hit = None;
         self.start_clock(process);
-        self.log(process, None, &Event::Resumed { why: why.to_owned() });
+        self.log(process, None, Event::Resumed { why: why.to_owned() });
     }
 
     /// Cancels all calls in flight.

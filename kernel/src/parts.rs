@@ -45,6 +45,9 @@ pub struct Limits {
     pub poll: Duration,
     /// How long a store that cannot be reached is tried again before the kernel gives up.
     pub store_patience: Duration,
+    /// Steps of a batch from which on its records are written out and sealed by a thread of the runtime, while the engine's goes
+    /// on. Fewer are not worth the hop.
+    pub seal_apart: usize,
     /// Output tokens kept free in a model's window when a process names no window.
     pub output: u64,
 }
@@ -65,6 +68,7 @@ impl Default for Limits {
             embed: Duration::from_secs(60),
             poll: Duration::from_millis(100),
             store_patience: Duration::from_secs(30),
+            seal_apart: 8,
             output: 8192,
         }
     }

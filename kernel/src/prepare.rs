@@ -303,7 +303,7 @@ impl Core {
             view: prepared.view.clone(),
             child: prepared.child,
         };
-        self.log(process, Some(seq), &event);
+        self.log(process, Some(seq), event);
     }
 
     /// The intent of a ping, which is never issued again.

@@ -7,22 +7,19 @@ use std::sync::atomic::AtomicU64;
 use kernel_context::retrieval::Embedding;
 use kernel_context::{Change, ExpectedCache, Pager, SentPrompt};
 use kernel_sched::{Hold, Micros, Started};
-use kernel_security::{RecordBody, RecordDraft, seal_record};
 use kernel_storage::Blob;
 use kernel_types::{
-    BlobHash, Budget, Call, CallResult, Capabilities, Event, Frame, Hash, JsonText, LimitName, Mail, MailId,
-    PageView, Pid, Priority, Prompt, Record, Reservation, Seq, Spec, StepNo, Timestamp, Tokens,
+    BlobHash, Budget, Call, CallResult, Capabilities, LimitName, Mail, MailId, PageView, Pid, Priority,
+    Prompt, Reservation, Seq, Spec, StepNo, Timestamp, Tokens,
 };
 use tokio::task::AbortHandle;
 
 use crate::image::Image;
 use crate::ledger::Account;
 use crate::program::Program;
+use crate::seal::{Draft, Heads, Said};
 use crate::waits::Waits;
 use crate::warm::{Kept, Pinging};
-
-/// Bodies longer than this lie in a blob beside their record.
-const INLINE_BODY: usize = 1024;
 
 /// Calls of the last step that are being prepared.
 pub(crate) struct Preparing {
@@ -142,9 +139,12 @@ pub(crate) struct Process {
     pub(crate) quota_hit: Option<LimitName>,
 
     pub(crate) revision: u64,
-    pub(crate) head: Hash,
+    /// Where its chains were at the last commit.
+    pub(crate) heads: Heads,
+    /// The number of its last record.
     pub(crate) number: u64,
-    pub(crate) records: Vec<Record>,
+    /// Records since the last commit.
+    pub(crate) drafts: Vec<Draft>,
     pub(crate) blobs: Vec<Blob>,
     pub(crate) changes: Vec<Change>,
     pub(crate) changes_since_snapshot: u64,
@@ -208,9 +208,9 @@ impl Process {
             time_ends: None,
             quota_hit: None,
             revision: 0,
-            head: Hash::ZERO,
+            heads: Heads::START,
             number: 0,
-            records: Vec::new(),
+            drafts: Vec::new(),
             blobs: Vec::new(),
             changes: Vec::new(),
             changes_since_snapshot: 0,
@@ -274,35 +274,16 @@ impl Process {
     pub(crate) fn dirty(&self) -> bool {
         self.moved
             || !self.unlocked.is_empty()
-            || !self.records.is_empty()
+            || !self.drafts.is_empty()
             || !self.changes.is_empty()
             || !self.sent.is_empty()
             || !self.consumed.is_empty()
     }
 
-    /// Appends an event to the chain.
-    pub(crate) fn record(&mut self, at: Timestamp, call: Option<Seq>, event: &Event, salt: [u8; 16]) -> u64 {
-        let json = serde_json::to_string(event).expect("events have text keys only");
-        let body = if json.len() > INLINE_BODY {
-            let blob = Blob::of(json.into_bytes());
-            self.blobs.push(blob.clone());
-            RecordBody::Blob { hash: blob.hash, bytes: blob.bytes }
-        } else {
-            RecordBody::Inline(json)
-        };
+    /// Appends an event to the chain; it is sealed with the next commit. Answers its number.
+    pub(crate) fn record(&mut self, at: Timestamp, call: Option<Seq>, said: Said, salt: [u8; 16]) -> u64 {
+        self.drafts.push(Draft { step: self.image.step, call, at, salt, said });
         self.number += 1;
-        let draft = RecordDraft {
-            pid: self.pid,
-            number: self.number,
-            step: self.image.step,
-            call,
-            kind: event.kind() as u8,
-            at,
-            body,
-        };
-        let record = seal_record(&self.head, draft, salt);
-        self.head = record.hash;
-        self.records.push(record);
         self.number
     }
 
@@ -313,9 +294,7 @@ impl Process {
         }
         let changes = std::mem::take(&mut self.changes);
         self.changes_since_snapshot += changes.len() as u64;
-        let json = JsonText::of(&changes).expect("changes have text keys only");
-        self.image.pages = Frame::new("pages").bytes(&self.image.pages.0).text(json.as_str()).finish();
-        self.record(at, None, &Event::Pages { changes: json }, salt);
+        self.record(at, None, Said::Pages(changes), salt);
     }
 
     /// Keeps a body that is not durable yet, or that a call needs now.

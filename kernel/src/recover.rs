@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kernel_context::{Change, Pager, PagerConfig, PagerError, PagerFactory};
 use kernel_storage::Store;
 use kernel_types::{
-    AgentRow, BlobHash, Call, Decision, ErrorKind, Event, EventKind, MailBody, Pid, Record, Recovery,
+    AgentRow, BlobHash, Call, Decision, ErrorKind, Event, EventKind, Hash, MailBody, Pid, Record, Recovery,
     Reservation, SuspendReason, SysError, SyscallNo,
 };
 
@@ -18,6 +18,7 @@ use crate::image::Image;
 use crate::ledger::is_from_above;
 use crate::parts::Parts;
 use crate::process::Process;
+use crate::seal::Heads;
 
 const PAGE: usize = 1024;
 
@@ -51,7 +52,7 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
     process.staged = staged;
     process.revision = row.revision;
     process.number = row.records;
-    process.head = row.head;
+    process.heads = Heads { records: row.head, pages: pages_of(store, &row).await? };
     for index in 0..process.image.open.len() {
         let open = &process.image.open[index];
         if let Some(number) = open.outcome {
@@ -71,6 +72,18 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
         process.inbox.push_back(mail);
     }
     Ok(Loaded { process: Box::new(process) })
+}
+
+/// The chain over the page changes of a row: its last record, that of its last step, says where it is.
+async fn pages_of(store: &dyn Store, row: &AgentRow) -> Result<Hash, KernelError> {
+    let last = store.records(row.pid, row.records, 1).await?;
+    match event_of(store, last.first()).await? {
+        Some(Event::Step { pages, .. }) => Ok(pages),
+        _ => {
+            let reason = format!("record {} is not that of its last step", row.records);
+            Err(KernelError::Damaged { pid: row.pid, reason })
+        }
+    }
 }
 
 /// The image of a row that nobody changed.
@@ -232,7 +245,7 @@ impl Core {
         let open = process.image.open.iter().filter(|open| open.outcome.is_none()).count();
         let open = open + usize::from(process.image.ping.is_some());
         let event = Event::Recovered { epoch: self.epoch.0, open: u32::try_from(open).unwrap_or(u32::MAX) };
-        self.log(process, None, &event);
+        self.log(process, None, event);
         self.locks_again(process);
         process.account = self.ledger.join(&process.image.tenant, &process.image.rated);
         let lost = process.image.in_flight();
@@ -249,7 +262,7 @@ impl Core {
             };
             process.arrived(mail.id);
             process.consumed.push(mail.id);
-            self.log(process, None, &Event::MailTaken { mail });
+            self.log(process, None, Event::MailTaken { mail });
             self.granted(process, &more);
         }
     }
@@ -277,7 +290,7 @@ impl Core {
                 }
                 MailBody::Priority(priority) => {
                     process.consumed.push(mail.id);
-                    self.log(process, None, &Event::MailTaken { mail: mail.clone() });
+                    self.log(process, None, Event::MailTaken { mail: mail.clone() });
                     self.prioritised(process, priority);
                 }
                 MailBody::Message(_) => {
@@ -342,7 +355,7 @@ impl Core {
         pending.attempt += 1;
         let event = Event::Attempt { number: pending.attempt, charged, why: None };
         let seq = open.seq;
-        self.log(process, Some(seq), &event);
+        self.log(process, Some(seq), event);
     }
 
     /// A tool is called again, as a further call. A `keyed` call that was sent and has no budget for that is not refused, since a

@@ -141,7 +141,7 @@ impl Core {
         let Some(pending) = &mut process.image.open[index].pending else { return false };
         pending.attempt += 1;
         let event = Event::Attempt { number: pending.attempt, charged, why: Some(error.to_string()) };
-        self.log(process, Some(seq), &event);
+        self.log(process, Some(seq), event);
         true
     }
 

@@ -80,7 +80,6 @@ impl Core {
             suspended: None,
             exited: None,
             snapshot: None,
-            pages: kernel_types::Hash::ZERO,
             attachments: Vec::new(),
             mail_number: 0,
             pings: 0,
@@ -89,7 +88,7 @@ impl Core {
         let event = Event::Spawned { spec: spec.clone(), parent, capabilities: capabilities.clone() };
         let mut process =
             Process::new(pid, parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
-        self.log(&mut process, None, &event);
+        self.log(&mut process, None, event);
         process.account = self.ledger.join(&process.image.tenant, &process.image.rated);
         self.start_clock(&mut process);
         self.queue_commit(&mut process);
@@ -206,7 +205,7 @@ impl Core {
         process.image.signal = None;
         process.image.suspended = None;
         process.image.exited = Some(status.clone());
-        self.log(process, None, &Event::Exited { status: status.clone() });
+        self.log(process, None, Event::Exited { status: status.clone() });
         for child in std::mem::take(&mut process.children) {
             self.with(child, |core, orphan| {
                 orphan.parent = Pid::INIT;

@@ -491,7 +491,7 @@ impl Core {
         let took = process.pinging.as_ref().map(|pinging| self.since(pinging.started).into());
         let (took, waited) = (took.unwrap_or_default(), kernel_types::Millis::ZERO);
         let causes = Vec::new();
-        self.log(process, Some(seq), &Event::Outcome { result, cost, took, waited, causes, expected_cached });
+        self.log(process, Some(seq), Event::Outcome { result, cost, took, waited, causes, expected_cached });
     }
 
     /// Lets go of a ping's task and slot, recording nothing.
