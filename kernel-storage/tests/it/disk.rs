@@ -11,7 +11,7 @@ use kernel_types::Epoch;
 use crate::sample::{heavy, message, pid, step};
 use crate::victim::this_test;
 
-fn assert_full(error: &StoreError) {
+pub(crate) fn assert_full(error: &StoreError) {
     assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
     assert!(error.to_string().contains("free some"), "{error}");
 }
@@ -86,7 +86,7 @@ async fn a_commit_that_finds_no_room_leaves_the_room_there_is_to_others() {
 }
 
 /// A file system of its own, of 4 MB; unmounted when it goes.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     folder: TempDir,
 }
 
@@ -96,7 +96,7 @@ const INSIDE: &str = "KERNEL_STORAGE_SMALL_DISK";
 impl SmallDisk {
     /// Where mounting is not allowed, the test `name` runs again as the root of a namespace of its own, and there is
     /// nothing left to do: `None`.
-    fn mount(name: &str) -> Option<Self> {
+    pub(crate) fn mount(name: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         if command("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", text(folder.path())]) {
             return Some(Self { folder });
@@ -107,13 +107,12 @@ impl SmallDisk {
         );
         let exe = std::env::current_exe().unwrap();
         let inside = format!("{INSIDE}=1");
-        let name = format!("disk::{name}");
-        let again = ["-Urm", "env", &inside, text(&exe), "--exact", &name, "--nocapture"];
+        let again = ["-Urm", "env", &inside, text(&exe), "--exact", name, "--nocapture"];
         assert!(command("unshare", &again), "{name} failed in a namespace of its own");
         None
     }
 
-    fn join(&self, name: &str) -> PathBuf {
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
@@ -140,7 +139,7 @@ fn command(program: &str, arguments: &[&str]) -> bool {
 
 #[tokio::test]
 async fn a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space() {
-    let Some(disk) = SmallDisk::mount("a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space")
+    let Some(disk) = SmallDisk::mount("disk::a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space")
     else {
         return;
     };
@@ -162,7 +161,7 @@ async fn a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space() {
 
 #[tokio::test]
 async fn a_disk_without_room_for_a_store_is_named_full() {
-    let Some(disk) = SmallDisk::mount("a_disk_without_room_for_a_store_is_named_full") else { return };
+    let Some(disk) = SmallDisk::mount("disk::a_disk_without_room_for_a_store_is_named_full") else { return };
     let ballast = fs::write(disk.join("ballast"), vec![1; 5 << 20]);
     assert_eq!(ballast.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     let error = SqliteStore::open(disk.join("store.db")).await.unwrap_err();
@@ -180,7 +179,7 @@ async fn read_only(path: &Path) {
 
 #[tokio::test]
 async fn a_disk_that_is_read_only_is_refused() {
-    let Some(disk) = SmallDisk::mount("a_disk_that_is_read_only_is_refused") else { return };
+    let Some(disk) = SmallDisk::mount("disk::a_disk_that_is_read_only_is_refused") else { return };
     let path = disk.join("store.db");
     SqliteStore::open(&path).await.unwrap().close().await.unwrap();
     assert!(command("mount", &["-o", "remount,ro", text(disk.folder.path())]));
@@ -191,7 +190,7 @@ async fn a_disk_that_is_read_only_is_refused() {
 
 #[tokio::test]
 async fn a_database_that_is_read_only_is_refused() {
-    let Some(disk) = SmallDisk::mount("a_database_that_is_read_only_is_refused") else { return };
+    let Some(disk) = SmallDisk::mount("disk::a_database_that_is_read_only_is_refused") else { return };
     let path = disk.join("store.db");
     SqliteStore::open(&path).await.unwrap().close().await.unwrap();
     assert!(command("mount", &["--bind", text(&path), text(&path)]));
@@ -199,91 +198,6 @@ async fn a_database_that_is_read_only_is_refused() {
     read_only(&path).await;
     assert!(command("umount", &["-l", text(&path)]));
     SqliteStore::open(&path).await.unwrap().claim().await.unwrap();
-}
-
-/// Processes and mail from outside, each at its own pace, until nothing goes any more; what was acknowledged.
-async fn crowd_until_full(store: &SqliteStore) -> (Vec<u64>, u64) {
-    let tasks: Vec<_> = (0..PROCESSES)
-        .map(|n| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                for revision in 1.. {
-                    let mut commit = step(pid(n), Epoch(1), revision);
-                    commit.blobs = heavy(pid(1000 * revision + n), 8_000).blobs;
-                    match store.commit(vec![commit]).await {
-                        Ok(answers) => assert_eq!(answers, [CommitOutcome::Committed]),
-                        Err(error) => {
-                            assert_full(&error);
-                            return revision - 1;
-                        }
-                    }
-                }
-                0
-            })
-        })
-        .collect();
-    let mut posted = 0;
-    loop {
-        match store.post(vec![message(pid(50), posted + 1, pid(51))]).await {
-            Ok(()) => posted += 1,
-            Err(error) => {
-                assert_full(&error);
-                break;
-            }
-        }
-        tokio::task::yield_now().await;
-        if tasks.iter().all(|task| task.is_finished()) {
-            break;
-        }
-    }
-    let mut landed = Vec::new();
-    for task in tasks {
-        landed.push(task.await.unwrap());
-    }
-    (landed, posted)
-}
-
-const PROCESSES: u64 = 8;
-
-/// Exactly what was acknowledged is there: a write that found no room left nothing.
-async fn exactly(store: &SqliteStore, landed: &[u64], posted: u64) {
-    for (n, revision) in (0..).zip(landed) {
-        let found = store.agent(pid(n)).await.unwrap().map_or(0, |row| row.revision);
-        assert_eq!(found, *revision, "process {n}");
-        assert_eq!(store.records(pid(n), 1, usize::MAX).await.unwrap().len() as u64, *revision);
-    }
-    let hashes = store.list_blobs(None, usize::MAX).await.unwrap();
-    assert_eq!(hashes.len() as u64, landed.iter().sum::<u64>(), "a body each");
-    let numbers = store.inbox(pid(51)).await.unwrap().into_iter().map(|mail| mail.id.number);
-    assert!(numbers.eq(1..=posted));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_space() {
-    let Some(disk) = SmallDisk::mount("a_crowd_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_space")
-    else {
-        return;
-    };
-    fs::write(disk.join("ballast"), vec![1; 1 << 20]).unwrap();
-    let store = SqliteStore::open(disk.join("store.db")).await.unwrap();
-    let (landed, posted) = crowd_until_full(&store).await;
-    assert!(landed.iter().sum::<u64>() > PROCESSES, "{landed:?} landed");
-    exactly(&store, &landed, posted).await;
-
-    fs::remove_file(disk.join("ballast")).unwrap();
-    let mut batch = Vec::new();
-    for (n, revision) in (0..).zip(&landed) {
-        batch.push(step(pid(n), Epoch(1), revision + 1));
-    }
-    assert_eq!(store.commit(batch).await.unwrap(), vec![CommitOutcome::Committed; landed.len()]);
-    store.post(vec![message(pid(50), posted + 1, pid(51))]).await.unwrap();
-    store.close().await.unwrap();
-    let store = SqliteStore::open(disk.join("store.db")).await.unwrap();
-    assert!(!store.report().is_older(), "{}", store.report());
-    for (n, revision) in (0..).zip(&landed) {
-        assert_eq!(store.agent(pid(n)).await.unwrap().unwrap().revision, revision + 1);
-    }
-    assert_eq!(store.inbox(pid(51)).await.unwrap().len() as u64, posted + 1);
 }
 
 /// Not a test of its own: fills the disk, says what landed, and dies.
@@ -300,7 +214,7 @@ const STORE: &str = "KERNEL_STORAGE_FULL_DISK";
 
 #[tokio::test]
 async fn a_kernel_killed_on_a_full_disk_loses_nothing() {
-    let Some(disk) = SmallDisk::mount("a_kernel_killed_on_a_full_disk_loses_nothing") else { return };
+    let Some(disk) = SmallDisk::mount("disk::a_kernel_killed_on_a_full_disk_loses_nothing") else { return };
     fs::write(disk.join("ballast"), vec![1; 1 << 20]).unwrap();
     let path = disk.join("store.db");
     let output = this_test("disk::victim_of_a_full_disk").env(STORE, &path).output().unwrap();
