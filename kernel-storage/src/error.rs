@@ -76,6 +76,13 @@ impl StoreError {
         Self::new(self.kind, operation, self.message.clone())
     }
 
+    /// The same error with one more thing that the caller should know.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn noting(mut self, note: &str) -> Self {
+        self.message = format!("{}; {note}", self.message);
+        self
+    }
+
     /// The same error, naming the file that it is about unless it does so already.
     #[cfg(feature = "sqlite")]
     pub(crate) fn about(mut self, path: &std::path::Path) -> Self {

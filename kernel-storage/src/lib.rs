@@ -42,7 +42,8 @@
 //! A store of your own implements the three traits and runs the suite of the feature `conformance`:
 //! `store_conformance!(mine, InPlace::new(MyStore::new()))`.
 //!
-//! Nothing here keeps a cache, reads a clock to decide anything, or looks into what it stores.
+//! Nothing here keeps a cache, reads a clock to decide anything about what it stores, or looks into it. What may go
+//! wrong while a batch is written is tried with the feature `failpoints`.
 
 mod check;
 #[cfg(feature = "conformance")]
@@ -61,6 +62,8 @@ pub use kernel_types as __types;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
+#[cfg(feature = "failpoints")]
+pub use sqlite::SQLITE_FAIL_POINTS;
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteStore;
+pub use sqlite::{Older, OpenReport, Regression, SqliteStore};
 pub use store::{Arrival, Blob, Blobs, Commit, CommitOutcome, Journal, Mailboxes, Store};

@@ -11,6 +11,7 @@
 //! # fn main() {}
 //! ```
 
+mod adversity;
 mod blobs;
 mod concurrency;
 mod durability;
@@ -22,6 +23,7 @@ mod model;
 mod refusal;
 mod sample;
 
+pub use adversity::*;
 pub use blobs::*;
 pub use concurrency::*;
 pub use durability::*;
@@ -88,6 +90,10 @@ macro_rules! __store_laws {
                 what_was_committed_is_there_after_reopening
                 consumed_mail_stays_gone_after_reopening
                 arrivals_are_not_reused_after_reopening
+                every_text_comes_back_from_every_field
+                batches_that_share_bodies_in_opposite_order_all_land
+                mail_repeated_and_out_of_order_is_delivered_once
+                times_order_nothing
                 random_histories_agree_with_the_model
             ]
             $($argument)*

@@ -102,52 +102,9 @@ fn classify(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-    use std::error::Error;
-    use std::fmt;
-
-    use sqlx::error::{DatabaseError, ErrorKind};
-
+    use super::super::failpoint::Code;
     use super::{commit_fault, fault, of_one_row};
     use crate::StoreErrorKind;
-
-    /// An error of SQLite with this extended result code.
-    #[derive(Debug)]
-    struct Code(i32);
-
-    impl fmt::Display for Code {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "(code: {})", self.0)
-        }
-    }
-
-    impl Error for Code {}
-
-    impl DatabaseError for Code {
-        fn message(&self) -> &str {
-            "message"
-        }
-
-        fn code(&self) -> Option<Cow<'_, str>> {
-            Some(self.0.to_string().into())
-        }
-
-        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
-            self
-        }
-
-        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
-            self
-        }
-
-        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
-            self
-        }
-
-        fn kind(&self) -> ErrorKind {
-            ErrorKind::Other
-        }
-    }
 
     fn error(code: i32) -> sqlx::Error {
         sqlx::Error::Database(Box::new(Code(code)))

@@ -2,12 +2,17 @@
 //!
 //! Write-ahead log with `synchronous = FULL`: what is answered `Committed` survives a crash of the machine. One task
 //! writes ([`writer`]), a few read-only connections read ([`read`]). One kernel at a time opens a database
-//! ([`lock`]); other processes attach to it, to look and to post mail.
+//! ([`lock`]); other processes attach to it, to look and to post mail. A file beside it tells at the next opening
+//! whether the database is older than it was ([`head`]).
 
+mod backup;
+mod failpoint;
 mod fault;
+mod head;
 mod lock;
 mod plan;
 mod read;
+mod report;
 mod row;
 mod schema;
 mod statement;
@@ -21,14 +26,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
 use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(feature = "failpoints")]
+pub use self::failpoint::SQLITE_FAIL_POINTS;
+pub use self::report::{Older, OpenReport, Regression};
+
 use self::fault::{fault, file_fault};
+use self::head::HeadFile;
 use self::lock::StoreLock;
 use self::plan::Checked;
 use self::read::Reader;
-use self::writer::{Answer, Request, Work, Writer};
+use self::schema::MIGRATIONS;
+use self::writer::{Answer, Guard, Request, Work, Writer};
 use crate::check::malformed;
 use crate::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, StoreError, StoreErrorKind};
 
@@ -69,24 +80,49 @@ struct Shared {
     requests: mpsc::Sender<Request>,
     reader: Reader,
     attached: bool,
+    report: OpenReport,
 }
 
 impl SqliteStore {
     /// Opens the database at `path` for a kernel; makes it, and its folder, if there is none.
     ///
-    /// The kernel is alone: the lock on the file `<path>.lock` is held until the store is closed.
+    /// The kernel is alone: the lock on the file `<path>.lock` is held until the store is closed. If the database has
+    /// an older schema, a copy of it is made beside it before it is migrated. Whether it is older than the head file
+    /// `<path>.head` says is in the [`SqliteStore::report`], and in the log.
     ///
     /// # Errors
     /// [`StoreErrorKind::Locked`] if another kernel has it open, [`StoreErrorKind::Schema`] if it is another
     /// program's or a newer build's, [`StoreErrorKind::Corrupt`] if the file is no database,
     /// [`StoreErrorKind::Permission`] and [`StoreErrorKind::Full`] as the disk says.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_migrating(path, MIGRATIONS).await
+    }
+
+    /// As [`SqliteStore::open`], with other migrations than this build's: what a later build will do.
+    #[cfg(feature = "failpoints")]
+    #[doc(hidden)]
+    pub async fn open_with_migrations(
+        path: impl AsRef<Path>,
+        migrations: &[&'static str],
+    ) -> Result<Self, StoreError> {
+        Self::open_migrating(path, migrations).await
+    }
+
+    async fn open_migrating(path: impl AsRef<Path>, migrations: &[&'static str]) -> Result<Self, StoreError> {
         let path = absolute(path.as_ref())?;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| file_fault("open", folder, error))?;
         }
         let lock = StoreLock::acquire(&path).await?;
-        Self::connect(&path, Some(lock)).await
+        let options = options(&path);
+        let at_path = |error: StoreError| error.about(&path);
+        let conn = options.clone().create_if_missing(true).connect().await;
+        let mut conn = conn.map_err(|error| at_path(fault("open", error)))?;
+        let backup = schema::migrate(&mut conn, &path, migrations).await.map_err(at_path)?;
+        let mut head = HeadFile::load(&path);
+        let mut report = report::of(&mut conn, &mut head, &path).await;
+        report.backup = backup;
+        Ok(Self::serve(options, conn, Some(Guard { head, _lock: lock }), report))
     }
 
     /// Attaches to the database at `path` beside a kernel that may be running: to read and to `post`. The calls that
@@ -100,32 +136,34 @@ impl SqliteStore {
             let message = format!("there is no store at {}: start a kernel on it first", path.display());
             return Err(StoreError::new(StoreErrorKind::Invalid, "attach", message));
         }
-        Self::connect(&path, None).await
+        let options = options(&path);
+        let at_path = |error: StoreError| error.about(&path);
+        let mut conn = options.connect().await.map_err(|error| at_path(fault("open", error)))?;
+        schema::verify(&mut conn, &path).await.map_err(at_path)?;
+        Ok(Self::serve(options, conn, None, OpenReport::default()))
     }
 
-    async fn connect(path: &Path, lock: Option<StoreLock>) -> Result<Self, StoreError> {
-        let attached = lock.is_none();
-        let at_path = |error| fault("open", error).about(path);
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(false)
-            .statement_cache_capacity(256)
-            .disable_statement_logging();
-        let mut conn = options.clone().create_if_missing(!attached).connect().await.map_err(at_path)?;
-        if attached {
-            schema::verify(&mut conn, path).await.map_err(|error| error.about(path))?;
-        } else {
-            schema::migrate(&mut conn, path).await.map_err(|error| error.about(path))?;
-        }
+    fn serve(
+        options: SqliteConnectOptions,
+        conn: SqliteConnection,
+        guard: Option<Guard>,
+        report: OpenReport,
+    ) -> Self {
+        let attached = guard.is_none();
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .test_before_acquire(false)
             .connect_lazy_with(options.clone().read_only(true));
         let (requests, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(Writer::new(options, conn, queue, lock).run());
-        Ok(Self { shared: Arc::new(Shared { requests, reader: Reader::new(reader), attached }) })
+        tokio::spawn(Writer::new(options, conn, queue, guard).run());
+        Self { shared: Arc::new(Shared { requests, reader: Reader::new(reader), attached, report }) }
+    }
+
+    /// What opening it found out: whether it is older than it was, and where a copy was made. An attached handle
+    /// looks into neither.
+    #[must_use]
+    pub fn report(&self) -> &OpenReport {
+        &self.shared.report
     }
 
     /// Finishes what is queued and closes the database, for all clones.
@@ -196,6 +234,16 @@ impl SqliteStore {
         }
         Ok(())
     }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(false)
+        .statement_cache_capacity(256)
+        .disable_statement_logging()
 }
 
 /// SQLite takes names that begin with `file:` apart; absolute ones do not.

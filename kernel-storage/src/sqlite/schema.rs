@@ -3,10 +3,11 @@
 //! `application_id` says that it is one of ours, `user_version` how many migrations it went through. A database of
 //! another program or of a newer build is refused before anything is written to it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, Row, SqliteConnection};
 
+use super::backup::back_up;
 use super::fault::fault;
 use crate::{StoreError, StoreErrorKind};
 
@@ -14,7 +15,7 @@ use crate::{StoreError, StoreErrorKind};
 const APPLICATION_ID: i64 = 0x4167_4F53;
 
 /// In order; what was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")];
 
 /// SQLite before this one can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: (u32, u32) = (3, 51);
@@ -25,13 +26,33 @@ struct Found {
     empty: bool,
 }
 
-/// Makes or migrates the tables of a database that this process has the kernel's lock on.
-pub(super) async fn migrate(conn: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+/// Makes or migrates the tables of a database that this process has the kernel's lock on. A database that is older
+/// than `migrations` is copied first; where to, if so.
+///
+/// All migrations take effect or none.
+pub(super) async fn migrate(
+    conn: &mut SqliteConnection,
+    path: &Path,
+    migrations: &[&'static str],
+) -> Result<Option<PathBuf>, StoreError> {
     check_sqlite(conn).await?;
     let found = inspect(conn).await.map_err(|error| fault("open", error))?;
-    let done = if found.empty { 0 } else { check(&found, path)? };
-    if done < MIGRATIONS.len() {
-        apply(conn, done).await.map_err(|error| fault("migrate", error))?;
+    let done = if found.empty { 0 } else { check(&found, path, migrations.len())? };
+    let mut backup = None;
+    if done < migrations.len() {
+        if done > 0 {
+            backup = Some(back_up(conn, path, done).await?);
+        }
+        apply(conn, &migrations[done..], migrations.len()).await.map_err(|error| {
+            let error = fault("migrate", error);
+            match &backup {
+                Some(copy) => error.noting(&format!(
+                    "the store is unchanged, at schema version {done}, and {} is a copy of it",
+                    copy.display()
+                )),
+                None => error,
+            }
+        })?;
     }
     // The mode is kept in the file. SQLite opens a file without the right to write it for reading only, and says so at
     // the first write: ask now.
@@ -40,14 +61,14 @@ pub(super) async fn migrate(conn: &mut SqliteConnection, path: &Path) -> Result<
     {
         sqlx::query(statement).fetch_all(&mut *conn).await.map_err(|error| fault("open", error))?;
     }
-    Ok(())
+    Ok(backup)
 }
 
 /// Checks the tables of a database that a kernel may be using.
 pub(super) async fn verify(conn: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     check_sqlite(conn).await?;
     let found = inspect(conn).await.map_err(|error| fault("attach", error))?;
-    let done = check(&found, path)?;
+    let done = check(&found, path, MIGRATIONS.len())?;
     if done < MIGRATIONS.len() {
         return Err(schema(format!(
             "{} has schema version {done}, this build needs {}: start a kernel on it once",
@@ -58,13 +79,16 @@ pub(super) async fn verify(conn: &mut SqliteConnection, path: &Path) -> Result<(
     Ok(())
 }
 
-async fn apply(conn: &mut SqliteConnection, done: usize) -> Result<(), sqlx::Error> {
+async fn apply(
+    conn: &mut SqliteConnection,
+    migrations: &[&'static str],
+    version: usize,
+) -> Result<(), sqlx::Error> {
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-    for migration in &MIGRATIONS[done..] {
+    for migration in migrations {
         sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
     }
-    let identity =
-        format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}", MIGRATIONS.len());
+    let identity = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(identity)).execute(&mut *transaction).await?;
     transaction.commit().await
 }
@@ -83,7 +107,7 @@ async fn inspect(conn: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
 }
 
 /// How many migrations the database went through.
-fn check(found: &Found, path: &Path) -> Result<usize, StoreError> {
+fn check(found: &Found, path: &Path, newest: usize) -> Result<usize, StoreError> {
     let path = path.display();
     if found.application_id != APPLICATION_ID {
         return Err(schema(format!(
@@ -91,7 +115,6 @@ fn check(found: &Found, path: &Path) -> Result<usize, StoreError> {
             found.application_id
         )));
     }
-    let newest = MIGRATIONS.len();
     match usize::try_from(found.version) {
         Ok(version) if (1..=newest).contains(&version) => Ok(version),
         _ => Err(schema(format!(

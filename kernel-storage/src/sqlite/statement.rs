@@ -5,15 +5,16 @@
 
 use std::collections::HashMap;
 
-use kernel_types::Pid;
+use kernel_types::{Epoch, Mail, Pid};
 use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::failpoint;
 use super::fault::fault;
 use super::plan::Plan;
 use super::row;
 use crate::check::Tip;
-use crate::{StoreError, StoreErrorKind};
+use crate::{Arrival, StoreError, StoreErrorKind};
 
 /// The most rows of one statement: 11 columns of them stay far below SQLite's 32,766 parameters.
 const CHUNK: usize = 64;
@@ -37,16 +38,36 @@ pub(super) async fn tips(conn: &mut SqliteConnection, pids: &[Pid]) -> Result<Ha
     Ok(tips)
 }
 
-/// Writes all that is planned.
-pub(super) async fn write(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
-    agents(conn, plan).await?;
-    records(conn, plan).await?;
-    values(conn, plan).await?;
-    blobs(conn, plan).await?;
-    mail(conn, plan).await
+/// The epoch and the arrival given out last.
+pub(super) async fn known(conn: &mut SqliteConnection) -> Result<(Epoch, Arrival), sqlx::Error> {
+    let sql = "SELECT epoch, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'mail'), 0) FROM kernel";
+    let (epoch, arrival): (i64, i64) = sqlx::query_as(sql).fetch_one(conn).await?;
+    Ok((Epoch(epoch.cast_unsigned()), Arrival(arrival.cast_unsigned())))
 }
 
-async fn agents(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+/// Writes all that is planned.
+pub(super) async fn write(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+    let sent = encoded(&plan.sent)?;
+    rows(conn, plan, &sent).await.map_err(|error| fault("commit", error))
+}
+
+async fn rows(
+    conn: &mut SqliteConnection,
+    plan: &Plan<'_>,
+    sent: &[(&Mail, String)],
+) -> Result<(), sqlx::Error> {
+    failpoint::AGENTS.around(agents(conn, plan)).await?;
+    failpoint::RECORDS.around(records(conn, plan)).await?;
+    failpoint::VALUES.around(values(conn, plan)).await?;
+    failpoint::DELETED_VALUES.around(deleted_values(conn, plan)).await?;
+    failpoint::BLOBS.around(blobs(conn, plan)).await?;
+    failpoint::REFERENCES.around(references(conn, plan)).await?;
+    failpoint::CONSUMED.around(consumed(conn, plan)).await?;
+    failpoint::SENT.around(self::sent(conn, sent)).await?;
+    failpoint::FORGOTTEN.around(forgotten(conn, plan)).await
+}
+
+async fn agents(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = plan.agents.values().collect();
     let insert = "INSERT INTO agent (pid, parent, epoch, revision, records, head, exited, seal, image) ";
     let update = " ON CONFLICT (pid) DO UPDATE SET parent = excluded.parent, epoch = excluded.epoch, \
@@ -66,7 +87,7 @@ async fn agents(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Stor
     .await
 }
 
-async fn records(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+async fn records(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
     let insert = "INSERT INTO event (pid, number, step, call, kind, at, salt, body, blob, body_hash, hash) ";
     each(conn, insert, "", &plan.records, |b, record| {
         b.push_bind(record.pid.to_bytes().to_vec());
@@ -84,68 +105,75 @@ async fn records(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Sto
     .await
 }
 
-async fn values(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
-    let mut set = Vec::new();
-    let mut deleted = Vec::new();
-    for ((pid, name), value) in &plan.values {
-        match value {
-            Some(value) => set.push((pid, *name, *value)),
-            None => deleted.push((pid, *name)),
-        }
-    }
+async fn values(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
+    let set = plan.values.iter().filter_map(|((pid, name), value)| Some((pid, *name, (*value)?)));
+    let set: Vec<_> = set.collect();
     let update = " ON CONFLICT (pid, name) DO UPDATE SET value = excluded.value";
     each(conn, "INSERT INTO value (pid, name, value) ", update, &set, |b, (pid, name, value)| {
         b.push_bind(pid.to_bytes().to_vec());
         b.push_bind((*name).to_owned());
         b.push_bind((*value).to_owned());
     })
-    .await?;
+    .await
+}
+
+async fn deleted_values(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
     // Rare, and SQLite searches a whole table for a list of pairs.
-    for (pid, name) in deleted {
+    for ((pid, name), _) in plan.values.iter().filter(|(_, value)| value.is_none()) {
         let delete = sqlx::query("DELETE FROM value WHERE pid = ? AND name = ?");
-        let delete = delete.bind(pid.to_bytes().to_vec()).bind(name.to_owned());
-        delete.execute(&mut *conn).await.map_err(|error| fault("commit", error))?;
+        delete.bind(pid.to_bytes().to_vec()).bind((*name).to_owned()).execute(&mut *conn).await?;
     }
     Ok(())
 }
 
-async fn blobs(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+async fn blobs(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = plan.blobs.values().collect();
-    let ignore = " ON CONFLICT DO NOTHING";
-    each(conn, "INSERT INTO blob (hash, bytes) ", ignore, &rows, |b, blob| {
+    each(conn, "INSERT INTO blob (hash, bytes) ", " ON CONFLICT DO NOTHING", &rows, |b, blob| {
         b.push_bind(blob.hash.0.to_vec());
         b.push_bind(blob.bytes.to_vec());
     })
-    .await?;
-    let references: Vec<_> = plan.references.iter().collect();
-    each(conn, "INSERT INTO blob_ref (hash, pid) ", ignore, &references, |b, (hash, pid)| {
+    .await
+}
+
+async fn references(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = plan.references.iter().collect();
+    each(conn, "INSERT INTO blob_ref (hash, pid) ", " ON CONFLICT DO NOTHING", &rows, |b, (hash, pid)| {
         b.push_bind(hash.0.to_vec());
         b.push_bind(pid.to_bytes().to_vec());
     })
     .await
 }
 
-async fn mail(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
-    let consumed = " ON CONFLICT (recipient, sender, number) DO UPDATE SET body = NULL, sent_at = NULL";
-    each(conn, "INSERT INTO mail (recipient, sender, number) ", consumed, &plan.consumed, |b, (pid, id)| {
+async fn consumed(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
+    let update = " ON CONFLICT (recipient, sender, number) DO UPDATE SET body = NULL, sent_at = NULL";
+    each(conn, "INSERT INTO mail (recipient, sender, number) ", update, &plan.consumed, |b, (pid, id)| {
         b.push_bind(pid.to_bytes().to_vec());
         b.push_bind(id.sender.to_bytes().to_vec());
         b.push_bind(id.number.cast_signed());
     })
-    .await?;
-    let sent = plan.sent.iter().map(|mail| Ok((mail, serde_json::to_string(&mail.body)?)));
-    let sent: Vec<_> = sent.collect::<Result<_, serde_json::Error>>().map_err(|error| {
+    .await
+}
+
+fn encoded<'a>(sent: &[&'a Mail]) -> Result<Vec<(&'a Mail, String)>, StoreError> {
+    let encoded = sent.iter().map(|mail| Ok((*mail, serde_json::to_string(&mail.body)?)));
+    encoded.collect::<Result<_, serde_json::Error>>().map_err(|error| {
         StoreError::new(StoreErrorKind::Invalid, "post", format!("mail cannot be encoded: {error}"))
-    })?;
+    })
+}
+
+async fn sent(conn: &mut SqliteConnection, sent: &[(&Mail, String)]) -> Result<(), sqlx::Error> {
     let insert = "INSERT INTO mail (recipient, sender, number, sent_at, body) ";
-    each(conn, insert, " ON CONFLICT DO NOTHING", &sent, |b, (mail, body)| {
+    each(conn, insert, " ON CONFLICT DO NOTHING", sent, |b, (mail, body)| {
         b.push_bind(mail.to.to_bytes().to_vec());
         b.push_bind(mail.id.sender.to_bytes().to_vec());
         b.push_bind(mail.id.number.cast_signed());
         b.push_bind(mail.sent_at.0.cast_signed());
         b.push_bind(body.clone());
     })
-    .await?;
+    .await
+}
+
+async fn forgotten(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
     let forget = "DELETE FROM mail WHERE body IS NULL AND recipient IN (";
     each(conn, forget, ")", &plan.exited(), |b, pid| {
         b.push_bind(pid.to_bytes().to_vec());
@@ -160,12 +188,12 @@ async fn each<T>(
     after: &str,
     rows: &[T],
     mut bind: impl FnMut(&mut Separated<'_, Sqlite, &'static str>, &T),
-) -> Result<(), StoreError> {
+) -> Result<(), sqlx::Error> {
     for piece in pieces(rows) {
         let mut query = QueryBuilder::new(before);
         query.push_values(piece, |mut b, row| bind(&mut b, row));
         query.push(after);
-        query.build().execute(&mut *conn).await.map_err(|error| fault("commit", error))?;
+        query.build().execute(&mut *conn).await?;
     }
     Ok(())
 }

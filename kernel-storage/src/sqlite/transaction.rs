@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use kernel_types::Mail;
 use sqlx::SqliteConnection;
 
+use super::failpoint;
 use super::fault::{commit_fault, fault, of_one_row};
 use super::plan::{Checked, Plan};
 use super::statement;
@@ -77,12 +78,13 @@ async fn savepoint(
     post: &[Mail],
     operation: &'static str,
 ) -> Result<CommitOutcome, StoreError> {
-    sql(conn, "SAVEPOINT part", operation).await?;
+    let failed = |error| fault(operation, error);
+    failpoint::SAVEPOINT.around(sqlx::query("SAVEPOINT part").execute(&mut *conn)).await.map_err(failed)?;
     let result = part(conn, checked, post).await;
     if result.is_err() {
         sql(conn, "ROLLBACK TO part", operation).await?;
     }
-    sql(conn, "RELEASE part", operation).await?;
+    failpoint::RELEASE.around(sqlx::query("RELEASE part").execute(&mut *conn)).await.map_err(failed)?;
     result
 }
 
@@ -106,11 +108,12 @@ async fn part(
 
 async fn begin(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
     // Takes the write lock now: what is judged cannot change before it is written.
-    sql(conn, "BEGIN IMMEDIATE", operation).await
+    let begun = failpoint::BEGIN.around(sqlx::query("BEGIN IMMEDIATE").execute(conn)).await;
+    begun.map(drop).map_err(|error| fault(operation, error))
 }
 
 async fn commit(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
-    let done = sqlx::query("COMMIT").execute(conn).await;
+    let done = failpoint::COMMIT.around(sqlx::query("COMMIT").execute(conn)).await;
     done.map(drop).map_err(|error| commit_fault(operation, error))
 }
 

@@ -8,11 +8,14 @@ use kernel_types::{Epoch, Mail};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::fault::{fault, of_one_row};
+use super::head::HeadFile;
 use super::lock::StoreLock;
 use super::plan::Checked;
 use super::transaction::{self, Written};
+use super::{failpoint, statement};
 use crate::{CommitOutcome, StoreError, StoreErrorKind};
 
 /// The most commits of one transaction, unless a single batch has more.
@@ -46,8 +49,14 @@ pub(super) struct Writer {
     conn: Option<SqliteConnection>,
     max_pages: u32,
     requests: mpsc::Receiver<Request>,
-    /// Kept until the last write is done.
-    _lock: Option<StoreLock>,
+    guard: Option<Guard>,
+}
+
+/// What only a kernel's own handle has. Kept until the last write is done.
+#[derive(Debug)]
+pub(super) struct Guard {
+    pub(super) head: HeadFile,
+    pub(super) _lock: StoreLock,
 }
 
 impl Writer {
@@ -55,9 +64,9 @@ impl Writer {
         options: SqliteConnectOptions,
         conn: SqliteConnection,
         requests: mpsc::Receiver<Request>,
-        lock: Option<StoreLock>,
+        guard: Option<Guard>,
     ) -> Self {
-        Self { options, conn: Some(conn), max_pages: u32::MAX, requests, _lock: lock }
+        Self { options, conn: Some(conn), max_pages: u32::MAX, requests, guard }
     }
 
     /// Serves until it is closed or all handles are gone.
@@ -66,7 +75,7 @@ impl Writer {
         loop {
             let request = match next.take() {
                 Some(request) => Some(request),
-                None => self.requests.recv().await,
+                None => self.next().await,
             };
             match request {
                 Some(Request::Write(work)) => {
@@ -82,6 +91,28 @@ impl Writer {
                 None => return self.close(None).await,
             }
         }
+    }
+
+    /// The next request; the head file is written in between.
+    async fn next(&mut self) -> Option<Request> {
+        if let Some(due) = self.guard.as_ref().and_then(|guard| guard.head.due()) {
+            if due > Instant::now()
+                && let Ok(request) = timeout_at(due, self.requests.recv()).await
+            {
+                return request;
+            }
+            self.write_head().await;
+        }
+        self.requests.recv().await
+    }
+
+    async fn write_head(&mut self) {
+        let Some(guard) = &mut self.guard else { return };
+        let found = match &mut self.conn {
+            Some(conn) => statement::known(conn).await.ok(),
+            None => None,
+        };
+        guard.head.write(found);
     }
 
     /// What else is queued, and the first request that is no write.
@@ -104,9 +135,11 @@ impl Writer {
     async fn write(&mut self, group: Vec<Work>) {
         match self.attempt(&group).await {
             Ok(results) => {
+                let _ = failpoint::ANSWER.before();
                 for (work, result) in group.into_iter().zip(results) {
                     let _ = work.answer.send(result);
                 }
+                let _ = failpoint::ANSWER.after();
             }
             // The largest may have been too much, and the others still find room.
             Err(error) if error.kind() == StoreErrorKind::Full && group.len() > 1 => {
@@ -139,22 +172,46 @@ impl Writer {
                 }
             }
         }
+        if let Ok(written) = &result {
+            self.note(group, written);
+        }
         result
+    }
+
+    /// What landed goes into the head file.
+    fn note(&mut self, group: &[Work], written: &[Written]) {
+        let Some(Guard { head, .. }) = &mut self.guard else { return };
+        for (work, written) in group.iter().zip(written) {
+            let Ok(outcomes) = written else { continue };
+            if !work.post.is_empty() {
+                head.changed();
+            }
+            for (checked, outcome) in work.batch.iter().zip(outcomes) {
+                if *outcome == CommitOutcome::Committed {
+                    head.commit(&checked.commit.row);
+                }
+            }
+        }
     }
 
     async fn claim(&mut self) -> Result<Epoch, StoreError> {
         let conn = self.connection("claim").await?;
         let claimed =
             sqlx::query_scalar("UPDATE kernel SET epoch = epoch + 1 RETURNING epoch").fetch_all(conn);
-        let result = match claimed.await {
+        let result = match failpoint::CLAIM.around(claimed).await {
             Ok(epochs) => epochs
                 .first()
                 .map(|epoch: &i64| Epoch(epoch.cast_unsigned()))
                 .ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt, "claim", "table kernel has no row")),
             Err(error) => Err(fault("claim", error)),
         };
-        if let Err(error) = &result {
-            self.recover(error).await;
+        match &result {
+            Ok(_) => {
+                if let Some(guard) = &mut self.guard {
+                    guard.head.changed();
+                }
+            }
+            Err(error) => self.recover(error).await,
         }
         result
     }
@@ -162,7 +219,7 @@ impl Writer {
     async fn sweep(&mut self) -> Result<u64, StoreError> {
         let conn = self.connection("sweep").await?;
         let sweep = "DELETE FROM blob WHERE hash NOT IN (SELECT hash FROM blob_ref)";
-        let result = sqlx::query(sweep).execute(conn).await;
+        let result = failpoint::SWEEP.around(sqlx::query(sweep).execute(conn)).await;
         let result = result.map(|done| done.rows_affected()).map_err(|error| fault("sweep", error));
         if let Err(error) = &result {
             self.recover(error).await;
@@ -209,6 +266,9 @@ impl Writer {
 
     async fn close(mut self, answer: Option<Answer<()>>) {
         self.requests.close();
+        if self.guard.as_ref().is_some_and(|guard| guard.head.due().is_some()) {
+            self.write_head().await;
+        }
         let result = match self.conn.take() {
             Some(conn) => conn.close().await.map_err(|error| fault("close", error)),
             None => Ok(()),

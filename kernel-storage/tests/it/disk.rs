@@ -9,8 +9,9 @@ use kernel_storage::{Blobs, CommitOutcome, Journal, Mailboxes, SqliteStore, Stor
 use kernel_types::Epoch;
 
 use crate::sample::{heavy, message, pid, step};
+use crate::victim::this_test;
 
-fn assert_full(error: &StoreError) {
+pub(crate) fn assert_full(error: &StoreError) {
     assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
     assert!(error.to_string().contains("free some"), "{error}");
 }
@@ -85,22 +86,33 @@ async fn a_commit_that_finds_no_room_leaves_the_room_there_is_to_others() {
 }
 
 /// A file system of its own, of 4 MB; unmounted when it goes.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     folder: TempDir,
 }
 
+/// Set where a test runs in a namespace of its own, in which it may mount.
+const INSIDE: &str = "KERNEL_STORAGE_SMALL_DISK";
+
 impl SmallDisk {
-    /// `None`, with a line that says so, where mounting is not allowed.
-    fn mount() -> Option<Self> {
+    /// Where mounting is not allowed, the test `name` runs again as the root of a namespace of its own, and there is
+    /// nothing left to do: `None`.
+    pub(crate) fn mount(name: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         if command("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", text(folder.path())]) {
             return Some(Self { folder });
         }
-        eprintln!("NOT RUN: mounting a small file system needs root");
+        assert!(
+            std::env::var_os(INSIDE).is_none(),
+            "a small file system cannot be mounted, not even in a namespace"
+        );
+        let exe = std::env::current_exe().unwrap();
+        let inside = format!("{INSIDE}=1");
+        let again = ["-Urm", "env", &inside, text(&exe), "--exact", name, "--nocapture"];
+        assert!(command("unshare", &again), "{name} failed in a namespace of its own");
         None
     }
 
-    fn join(&self, name: &str) -> PathBuf {
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
@@ -119,7 +131,7 @@ fn text(path: &Path) -> &str {
 fn command(program: &str, arguments: &[&str]) -> bool {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a fixed program of the system, to make a disk that fills up"
+        reason = "fixed programs of the system, to make a disk that fills up"
     )]
     let status = std::process::Command::new(program).args(arguments).status();
     status.is_ok_and(|status| status.success())
@@ -127,7 +139,10 @@ fn command(program: &str, arguments: &[&str]) -> bool {
 
 #[tokio::test]
 async fn a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount("disk::a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space")
+    else {
+        return;
+    };
     fs::write(disk.join("ballast"), vec![1; 1 << 20]).unwrap();
     let store = SqliteStore::open(disk.join("store.db")).await.unwrap();
     let mut landed = fill(&store, 0).await;
@@ -146,7 +161,7 @@ async fn a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space() {
 
 #[tokio::test]
 async fn a_disk_without_room_for_a_store_is_named_full() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount("disk::a_disk_without_room_for_a_store_is_named_full") else { return };
     let ballast = fs::write(disk.join("ballast"), vec![1; 5 << 20]);
     assert_eq!(ballast.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     let error = SqliteStore::open(disk.join("store.db")).await.unwrap_err();
@@ -164,7 +179,7 @@ async fn read_only(path: &Path) {
 
 #[tokio::test]
 async fn a_disk_that_is_read_only_is_refused() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount("disk::a_disk_that_is_read_only_is_refused") else { return };
     let path = disk.join("store.db");
     SqliteStore::open(&path).await.unwrap().close().await.unwrap();
     assert!(command("mount", &["-o", "remount,ro", text(disk.folder.path())]));
@@ -175,7 +190,7 @@ async fn a_disk_that_is_read_only_is_refused() {
 
 #[tokio::test]
 async fn a_database_that_is_read_only_is_refused() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount("disk::a_database_that_is_read_only_is_refused") else { return };
     let path = disk.join("store.db");
     SqliteStore::open(&path).await.unwrap().close().await.unwrap();
     assert!(command("mount", &["--bind", text(&path), text(&path)]));
@@ -183,4 +198,41 @@ async fn a_database_that_is_read_only_is_refused() {
     read_only(&path).await;
     assert!(command("umount", &["-l", text(&path)]));
     SqliteStore::open(&path).await.unwrap().claim().await.unwrap();
+}
+
+/// Not a test of its own: fills the disk, says what landed, and dies.
+#[tokio::test]
+#[ignore = "run by the test below"]
+async fn victim_of_a_full_disk() {
+    let path = PathBuf::from(std::env::var_os(STORE).expect("run by the test below"));
+    let store = SqliteStore::open(path).await.unwrap();
+    println!("\nLANDED {} .", fill(&store, 0).await);
+    let _killed = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
+const STORE: &str = "KERNEL_STORAGE_FULL_DISK";
+
+#[tokio::test]
+async fn a_kernel_killed_on_a_full_disk_loses_nothing() {
+    let Some(disk) = SmallDisk::mount("disk::a_kernel_killed_on_a_full_disk_loses_nothing") else { return };
+    fs::write(disk.join("ballast"), vec![1; 1 << 20]).unwrap();
+    let path = disk.join("store.db");
+    let output = this_test("disk::victim_of_a_full_disk").env(STORE, &path).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let landed = text.lines().find_map(|line| line.strip_prefix("LANDED ")?.strip_suffix(" ."));
+    let landed: u64 = landed.unwrap_or_else(|| panic!("{text}")).parse().unwrap();
+    assert!(landed > 10, "{landed} landed");
+    // While it is full it opens with all there is, or says that it is full.
+    match SqliteStore::open(&path).await {
+        Ok(store) => {
+            all_there(&store, landed).await;
+            store.close().await.ok();
+        }
+        Err(error) => assert_full(&error),
+    }
+    fs::remove_file(disk.join("ballast")).unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
+    all_there(&store, landed).await;
+    assert_eq!(store.commit(vec![heavy(pid(landed), 20_000)]).await.unwrap(), [CommitOutcome::Committed]);
+    all_there(&store, landed + 1).await;
 }

@@ -1,6 +1,8 @@
 //! Commits and mail for tests that run on a store by themselves.
 
-use kernel_storage::{Blob, Commit};
+use std::sync::Arc;
+
+use kernel_storage::{Arrival, Blob, Commit, Store};
 use kernel_types::{
     AgentRow, Epoch, Hash, Mail, MailBody, MailId, Pid, Record, Seq, StepNo, Timestamp, hash_bytes,
 };
@@ -54,4 +56,29 @@ pub(crate) fn message(sender: Pid, number: u64, to: Pid) -> Mail {
         body: MailBody::Message(format!("message {number}")),
         sent_at: Timestamp(number),
     }
+}
+
+/// All that a store holds.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Contents {
+    pub(crate) rows: Vec<AgentRow>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) values: Vec<(Pid, String, String)>,
+    pub(crate) mail: Vec<(Arrival, Mail)>,
+    pub(crate) bodies: Vec<Arc<[u8]>>,
+}
+
+pub(crate) async fn contents(store: &dyn Store) -> Contents {
+    let rows = store.agents(None, false, usize::MAX).await.unwrap();
+    let (mut records, mut values) = (vec![], vec![]);
+    for row in &rows {
+        records.extend(store.records(row.pid, 1, usize::MAX).await.unwrap());
+        let named = store.values(row.pid).await.unwrap();
+        values.extend(named.into_iter().map(|(name, value)| (row.pid, name, value)));
+    }
+    let hashes = store.list_blobs(None, usize::MAX).await.unwrap();
+    let bodies: Vec<_> = store.blobs(&hashes).await.unwrap().into_iter().map(Option::unwrap).collect();
+    assert!(bodies.iter().zip(&hashes).all(|(body, hash)| hash_bytes(body) == *hash));
+    let mail = store.arrivals(Arrival(0), usize::MAX).await.unwrap();
+    Contents { rows, records, values, mail, bodies }
 }
