@@ -53,6 +53,7 @@ mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+mod vectors;
 
 #[doc(hidden)]
 pub use async_trait::async_trait as __async_trait;
@@ -64,3 +65,6 @@ pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub use store::{Arrival, Blob, Blobs, Commit, CommitOutcome, Journal, Mailboxes, Store};
+pub use vectors::{
+    Filter, MemoryHit, MemoryItem, MemorySearch, Metadata, Scalar, SearchMode, Vector, Vectors,
+};

@@ -9,15 +9,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, MailId, Pid, Record};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::check::{Tip, judge, malformed};
+use crate::vectors::Memories;
 use crate::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, StoreError};
 
 /// A store in memory. Clones share it.
 #[derive(Clone, Default, Debug)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    /// What agents remember, apart: a search looks at all of it.
+    pub(crate) memories: Arc<RwLock<Memories>>,
 }
 
 #[derive(Default, Debug)]

@@ -12,6 +12,7 @@ mod row;
 mod schema;
 mod statement;
 mod transaction;
+mod vectors;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use self::fault::{fault, file_fault};
 use self::lock::StoreLock;
 use self::plan::Checked;
 use self::read::Reader;
+use self::vectors::Memory;
 use self::writer::{Answer, Request, Work, Writer};
 use crate::check::malformed;
 use crate::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, StoreError, StoreErrorKind};
@@ -68,6 +70,7 @@ pub struct SqliteStore {
 struct Shared {
     requests: mpsc::Sender<Request>,
     reader: Reader,
+    memory: Arc<Memory>,
     attached: bool,
 }
 
@@ -124,8 +127,9 @@ impl SqliteStore {
             .test_before_acquire(false)
             .connect_lazy_with(options.clone().read_only(true));
         let (requests, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(Writer::new(options, conn, queue, lock).run());
-        Ok(Self { shared: Arc::new(Shared { requests, reader: Reader::new(reader), attached }) })
+        let memory = Arc::<Memory>::default();
+        tokio::spawn(Writer::new(options, conn, queue, Arc::clone(&memory), lock).run());
+        Ok(Self { shared: Arc::new(Shared { requests, reader: Reader::new(reader), memory, attached }) })
     }
 
     /// Finishes what is queued and closes the database, for all clones.

@@ -14,10 +14,10 @@ use crate::{Arrival, StoreError};
 
 #[derive(Debug)]
 pub(super) struct Reader {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
 }
 
-type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+pub(super) type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 impl Reader {
     pub(super) const fn new(pool: SqlitePool) -> Self {
@@ -118,7 +118,7 @@ impl Reader {
         self.rows(query(sql).bind(after).bind(at_most(limit)), row::mail).await
     }
 
-    async fn rows<T>(
+    pub(super) async fn rows<T>(
         &self,
         query: Query,
         decode: impl Fn(&SqliteRow) -> Result<T, StoreError>,
@@ -128,7 +128,7 @@ impl Reader {
     }
 }
 
-fn query(sql: String) -> Query {
+pub(super) fn query(sql: String) -> Query {
     // Made of literals of this file; what callers say is bound.
     sqlx::query(AssertSqlSafe(sql))
 }
@@ -137,6 +137,6 @@ fn bytes(pid: Pid) -> Vec<u8> {
     pid.to_bytes().to_vec()
 }
 
-fn at_most(limit: usize) -> i64 {
+pub(super) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -154,7 +154,7 @@ async fn mail(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreE
 }
 
 /// Runs `before VALUES (...), (...) after` on all rows.
-async fn each<T>(
+pub(super) async fn each<T>(
     conn: &mut SqliteConnection,
     before: &str,
     after: &str,

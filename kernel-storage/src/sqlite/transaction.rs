@@ -104,12 +104,12 @@ async fn part(
     Ok(outcome)
 }
 
-async fn begin(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
+pub(super) async fn begin(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
     // Takes the write lock now: what is judged cannot change before it is written.
     sql(conn, "BEGIN IMMEDIATE", operation).await
 }
 
-async fn commit(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
+pub(super) async fn commit(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
     let done = sqlx::query("COMMIT").execute(conn).await;
     done.map(drop).map_err(|error| commit_fault(operation, error))
 }
