@@ -21,6 +21,7 @@ mod mail;
 mod model;
 mod refusal;
 mod sample;
+pub mod vectors;
 
 pub use blobs::*;
 pub use concurrency::*;

@@ -17,13 +17,11 @@ use self::place::Place;
 use super::SqliteStore;
 use super::writer::Request;
 use crate::vectors::{check_items, check_search, known_dimension};
-use crate::{
-    MemoryHit, MemoryItem, MemorySearch, SearchMode, StoreError, StoreErrorKind, Vector, Vectors,
-};
+use crate::{MemoryHit, MemoryItem, MemorySearch, SearchMode, StoreError, StoreErrorKind, Vector, Vectors};
 
 pub(super) use self::place::Memory;
-pub(super) use self::write::MemoryWork;
 use self::write::Change;
+pub(super) use self::write::MemoryWork;
 
 /// A search begins anew so often when its index turns out to be behind for good.
 const TRIES: usize = 8;
@@ -36,21 +34,43 @@ impl SqliteStore {
     /// # Errors
     /// Those of the database.
     pub async fn index_memory(&self, namespace: &str) -> Result<(), StoreError> {
-        let place = self.place(namespace).await?;
-        blocking("index", move || place.grow_now()).await
+        self.at_place("index", namespace, |place| place.grow_now()).await
     }
 
-    /// The indexed namespace, loaded and not behind what was written.
+    /// Does something that takes a processor for long with an indexed namespace; again if that was behind for good.
+    async fn at_place<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        namespace: &str,
+        work: impl Fn(&Arc<Place>) -> Option<T> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let work = Arc::new(work);
+        for _ in 0..TRIES {
+            let place = self.place(namespace).await?;
+            let work = Arc::clone(&work);
+            let done = tokio::task::spawn_blocking(move || work(&place)).await;
+            if let Ok(Some(done)) = done {
+                return Ok(done);
+            }
+            self.shared.memory.drop_place(namespace);
+            done.map_err(|error| {
+                StoreError::new(StoreErrorKind::Unavailable, operation, "the index of the memory failed")
+                    .because(error)
+            })?;
+        }
+        let message = format!("the index of namespace {namespace:?} does not keep up with what is written");
+        Err(StoreError::new(StoreErrorKind::Unavailable, operation, message))
+    }
+
+    /// The indexed namespace, loaded.
     async fn place(&self, namespace: &str) -> Result<Arc<Place>, StoreError> {
-        let place = self.shared.memory.place(namespace);
-        // Others write too while this handle is attached to their store, and tell it nothing.
+        let mut place = self.shared.memory.place(namespace);
+        // While this handle is attached, others write to the store and tell it nothing.
         if self.shared.attached && place.is_loaded() {
             let generation = self.shared.reader.generation(namespace).await?;
             if !place.is_at(generation) {
                 self.shared.memory.drop_place(namespace);
-                let place = self.shared.memory.place(namespace);
-                place.load(&self.shared.reader).await?;
-                return Ok(place);
+                place = self.shared.memory.place(namespace);
             }
         }
         place.load(&self.shared.reader).await?;
@@ -68,6 +88,16 @@ impl SqliteStore {
         self.shared.memory.learn_dimension(&vector.model, known);
         known_dimension("search", &vector.model, known, vector.values.len())
     }
+
+    /// Takes in what was noted for a namespace, if that is much: who writes and never searches shall not fill the
+    /// memory. What was written is durable, so nothing that fails here is the writer's.
+    async fn take_in(&self, namespace: &str) {
+        let Some(place) = self.shared.memory.behind(namespace) else { return };
+        let done = tokio::task::spawn_blocking(move || place.take_in()).await;
+        if !done.unwrap_or(false) {
+            self.shared.memory.drop_place(namespace);
+        }
+    }
 }
 
 #[async_trait]
@@ -83,7 +113,7 @@ impl Vectors for SqliteStore {
         let change = Change::Put { items: items.into(), dimensions };
         self.ask("remember", |answer| Request::Memory(MemoryWork { change, answer })).await?;
         for namespace in namespaces {
-            self.take_in(&namespace).await?;
+            self.take_in(&namespace).await;
         }
         Ok(())
     }
@@ -95,7 +125,7 @@ impl Vectors for SqliteStore {
         }
         let change = Change::Remove { namespace: namespace.to_owned(), ids: ids.into() };
         let forgotten = self.ask("forget", |answer| Request::Memory(MemoryWork { change, answer })).await?;
-        self.take_in(namespace).await?;
+        self.take_in(namespace).await;
         Ok(forgotten)
     }
 
@@ -104,25 +134,16 @@ impl Vectors for SqliteStore {
         if let Some(vector) = &search.vector {
             self.check_dimension(vector).await?;
         }
-        let search = Arc::new(search);
-        for _ in 0..TRIES {
-            let place = self.place(&search.namespace).await?;
-            let asked = Arc::clone(&search);
-            let found = blocking("search", move || {
-                let found = place.search(&asked)?;
-                if asked.vector.is_some() && asked.mode != SearchMode::Exact {
-                    place.grow(asked.mode == SearchMode::Approximate);
-                }
-                Some(found)
-            })
-            .await?;
-            match found {
-                Some(found) => return self.shared.reader.hits(&search.namespace, found).await,
-                None => self.shared.memory.drop_place(&search.namespace),
+        let namespace = search.namespace.clone();
+        let work = move |place: &Arc<Place>| {
+            let found = place.search(&search)?;
+            if search.vector.is_some() && search.mode != SearchMode::Exact {
+                place.grow(search.mode == SearchMode::Approximate);
             }
-        }
-        let message = format!("namespace {:?} is written to faster than it can be read", search.namespace);
-        Err(StoreError::new(StoreErrorKind::Unavailable, "search", message))
+            Some(found)
+        };
+        let found = self.at_place("search", &namespace, work).await?;
+        self.shared.reader.hits(&namespace, found).await
     }
 
     async fn items(
@@ -141,25 +162,4 @@ impl Vectors for SqliteStore {
     async fn count(&self, namespace: &str) -> Result<u64, StoreError> {
         self.shared.reader.count(namespace).await
     }
-}
-
-impl SqliteStore {
-    /// Takes in what was noted for a namespace, if that is much: who writes and never searches shall not fill the memory.
-    async fn take_in(&self, namespace: &str) -> Result<(), StoreError> {
-        match self.shared.memory.behind(namespace) {
-            Some(place) => blocking("remember", move || place.take_in()).await,
-            None => Ok(()),
-        }
-    }
-}
-
-/// Runs what takes a processor for long beside the threads of the runtime.
-async fn blocking<T: Send + 'static>(
-    operation: &'static str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        let message = "the index of the memory failed; it is built again when the store is opened";
-        StoreError::new(StoreErrorKind::Unavailable, operation, message).because(error)
-    })
 }

@@ -184,7 +184,10 @@ impl Writer {
         set_limit(conn, pages).await.map_err(|error| fault("limit", error))
     }
 
-    pub(super) async fn connection(&mut self, operation: &'static str) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) async fn connection(
+        &mut self,
+        operation: &'static str,
+    ) -> Result<&mut SqliteConnection, StoreError> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
             None => self.connect().await.map_err(|error| fault(operation, error))?,

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn there_is_one_text_for_one_value() {
-        let fields = metadata(&[("b", Scalar::from(2.0)), ("a", Scalar::from("x")), ("c", Scalar::from(-0.0))]);
+        let fields =
+            metadata(&[("b", Scalar::from(2.0)), ("a", Scalar::from("x")), ("c", Scalar::from(-0.0))]);
         assert_eq!(write(&fields), r#"{"a":"x","b":2,"c":0}"#);
     }
 

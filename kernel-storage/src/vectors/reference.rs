@@ -78,7 +78,9 @@ fn by_words<'a>(
     };
     let holders: BTreeMap<&str, u64> = asked
         .keys()
-        .map(|word| (word.as_str(), texts.iter().filter(|(_, words)| words.contains_key(word)).count() as u64))
+        .map(|word| {
+            (word.as_str(), texts.iter().filter(|(_, words)| words.contains_key(word)).count() as u64)
+        })
         .collect();
     let score = |(item, words): &(&'a MemoryItem, BTreeMap<String, u32>)| {
         let shared = asked.keys().filter_map(|word| Some((word, *words.get(word)?)));

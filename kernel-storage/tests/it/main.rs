@@ -15,3 +15,6 @@ mod kill;
 mod sample;
 mod schema;
 mod sqlite;
+mod vectors;
+mod vectors_broken;
+mod vectors_sqlite;

@@ -206,7 +206,10 @@ impl Place {
             *generation = next;
             match change {
                 Noting::Put(items) => {
-                    items.iter().filter(|item| item.namespace == self.namespace).for_each(|item| shelf.put(item));
+                    items
+                        .iter()
+                        .filter(|item| item.namespace == self.namespace)
+                        .for_each(|item| shelf.put(item));
                 }
                 Noting::Remove(ids) => ids.iter().for_each(|id| shelf.remove(id)),
             }
@@ -248,10 +251,11 @@ impl Place {
         }
     }
 
-    /// Makes the graphs grow until nothing is missing in them.
-    pub(super) fn grow_now(&self) {
-        self.take_in();
+    /// Makes the graphs grow until nothing is missing in them; `None` if the namespace has to be loaded again.
+    pub(super) fn grow_now(&self) -> Option<()> {
+        self.take_in().then_some(())?;
         while self.grow_step(true) {}
+        Some(())
     }
 
     /// `false` if nothing was left to add.

@@ -9,11 +9,10 @@ use super::super::fault::fault;
 use super::super::read::{Reader, at_most, query};
 use super::super::row::Columns;
 use super::super::statement::pieces;
-use super::blocking;
 use super::place::Found;
 use crate::vectors::index::Shelf;
 use crate::vectors::json;
-use crate::{MemoryHit, MemoryItem, StoreError, Vector};
+use crate::{MemoryHit, MemoryItem, StoreError, StoreErrorKind, Vector};
 
 /// The columns of [`item`], in any order.
 const MEMORY: &str = "namespace, id, owner, metadata, model, vector, text";
@@ -28,8 +27,7 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<MemoryItem>, StoreError> {
         // No id is empty.
-        let sql =
-            format!("SELECT {MEMORY} FROM memory WHERE namespace = ? AND id > ? ORDER BY id LIMIT ?");
+        let sql = format!("SELECT {MEMORY} FROM memory WHERE namespace = ? AND id > ? ORDER BY id LIMIT ?");
         let query = query(sql).bind(namespace.to_owned()).bind(after.unwrap_or_default().to_owned());
         self.rows(query.bind(at_most(limit)), item).await
     }
@@ -122,7 +120,11 @@ impl Reader {
             let page = query(sql).bind(namespace.to_owned()).bind(after.clone()).bind(at_most(PAGE));
             let rows = page.fetch_all(&mut *moment).await.map_err(|error| fault("search", error))?;
             let full = rows.len() == PAGE;
-            (shelf, after) = blocking("search", move || put(shelf, after, &rows)).await??;
+            // It takes a processor for long, so it is done beside the threads of the runtime.
+            let put = tokio::task::spawn_blocking(move || put(shelf, after, &rows)).await;
+            (shelf, after) = put.map_err(|error| {
+                StoreError::new(StoreErrorKind::Unavailable, "search", "indexing failed").because(error)
+            })??;
             if !full {
                 return Ok((shelf, generation));
             }
@@ -160,7 +162,9 @@ fn values(columns: &Columns<'_>) -> Result<Vec<f32>, StoreError> {
     let bytes: &[u8] = columns.bytes("vector")?;
     let (values, rest) = bytes.as_chunks();
     if values.is_empty() || !rest.is_empty() {
-        return Err(columns.damaged("vector", &format!("{} bytes are not the numbers of a vector", bytes.len())));
+        return Err(
+            columns.damaged("vector", &format!("{} bytes are not the numbers of a vector", bytes.len()))
+        );
     }
     Ok(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }

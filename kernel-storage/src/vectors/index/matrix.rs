@@ -108,3 +108,43 @@ impl pulp::WithSimd for Compare<'_> {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNK, Matrix};
+    use crate::vectors::distance::{cosine, direction};
+
+    #[test]
+    fn wide_registers_give_the_same_bits() {
+        for dimension in [1, 31, 32, 100, 384] {
+            let mut matrix = Matrix::new("m", dimension);
+            let values = |n: usize| -> Vec<f32> {
+                direction(
+                    &(0..dimension).map(|at| ((n * 31 + at * 7) % 101) as f32 - 49.5).collect::<Vec<_>>(),
+                )
+            };
+            (0..200).for_each(|n| matrix.push(n as u32, &values(n)));
+            let query = values(1000);
+            for (slot, found) in matrix.compare(&query, 0, &[true; 200]) {
+                assert_eq!(found.to_bits(), cosine(&values(slot as usize), &query).to_bits(), "{dimension}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_kept_over_chunks_and_compacting() {
+        let mut matrix = Matrix::new("m", 2);
+        let rows = 2 * CHUNK + 7;
+        (0..rows).for_each(|n| matrix.push(n as u32, &[n as f32, 1.0]));
+        let renumbered: Vec<_> = (0..rows).map(|n| (n % 3 == 0).then_some(n as u32 / 3)).collect();
+        let compacted = matrix.compacted(&renumbered);
+        assert_eq!(compacted.rows(), rows.div_ceil(3));
+        for row in 0..compacted.rows() {
+            assert_eq!(compacted.slot(row), row as u32);
+            assert_eq!(compacted.row(row), [3.0 * row as f32, 1.0]);
+        }
+        let may: Vec<_> = (0..rows).map(|n| n == rows - 1).collect();
+        assert_eq!(matrix.compare(&[0.0, 0.5], 5, &may), [(rows as u32 - 1, 0.5)]);
+        assert_eq!(matrix.compare(&[0.0, 0.5], rows, &may), []);
+    }
+}

@@ -9,5 +9,4 @@ mod matrix;
 mod postings;
 mod shelf;
 
-pub(crate) use graph::Graph;
 pub(crate) use shelf::{Growth, Shelf};

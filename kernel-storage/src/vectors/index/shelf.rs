@@ -19,6 +19,8 @@ const TAIL: usize = 4096;
 const WORTH_ADDING: usize = 512;
 /// The graph measures coarsely: it is asked for so many times as many as are needed, and the best of them are kept.
 const SPARE: usize = 3;
+/// It is asked for so many at least.
+const LEAST: usize = 32;
 
 #[derive(Default, Debug)]
 pub(crate) struct Shelf {
@@ -244,14 +246,15 @@ fn near(
     let graph = matrix.graph.as_ref()?;
     let known = graph.rows();
     // One that failed says that it knows more than there is.
-    if !matrix.rows().checked_sub(known).is_some_and(|behind| behind <= TAIL) {
+    if matrix.rows().checked_sub(known).is_none_or(|behind| behind > TAIL) {
         return None;
     }
     let fit = (0..matrix.rows()).filter(|row| may[matrix.slot(*row) as usize]).count();
     if few.is_some_and(|few| fit <= few) {
         return None;
     }
-    let wanted = depth.saturating_mul(SPARE).min(fit);
+    let wanted = depth.saturating_mul(SPARE).max(LEAST);
+    // Most of all there are: to compare is quicker.
     if wanted.saturating_mul(SPARE) > fit {
         return None;
     }
@@ -260,4 +263,122 @@ fn near(
     let mut found: Vec<_> = rows.into_iter().map(again).collect();
     found.extend(matrix.compare(query, known, may));
     (found.len() >= depth.min(fit)).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel_types::Pid;
+
+    use super::{Shelf, TAIL, direction, near};
+    use crate::{MemoryItem, MemorySearch, Metadata, SearchMode, Vector};
+
+    fn vector(n: usize) -> Vector {
+        let angle = n as f32 / 10_000.0;
+        Vector { model: "m".to_owned(), values: vec![angle.cos(), angle.sin(), 0.25] }
+    }
+
+    fn item(n: usize) -> MemoryItem {
+        MemoryItem {
+            namespace: "n".to_owned(),
+            id: format!("{n:05}"),
+            owner: Pid::INIT,
+            text: format!("all {}", if n.is_multiple_of(2) { "even" } else { "odd" }),
+            metadata: Metadata::new(),
+            vector: Some(vector(n)),
+        }
+    }
+
+    fn shelf(items: std::ops::Range<usize>) -> Shelf {
+        let mut shelf = Shelf::default();
+        items.for_each(|n| shelf.put(&item(n)));
+        shelf
+    }
+
+    fn grow(shelf: &mut Shelf) {
+        loop {
+            while let Some(growth) = shelf.growth(true, 64) {
+                assert!(growth.graph.grow(&growth.rows, growth.next));
+            }
+            if !shelf.plant(true) {
+                return;
+            }
+        }
+    }
+
+    fn ids(shelf: &Shelf, near: usize, mode: SearchMode) -> Vec<String> {
+        let search = MemorySearch {
+            namespace: "n".to_owned(),
+            filter: None,
+            text: None,
+            vector: Some(vector(near)),
+            k: 5,
+            mode,
+        };
+        shelf.search(&search).iter().map(|found| shelf.id(found.key).to_owned()).collect()
+    }
+
+    #[test]
+    fn compacting_loses_nothing_and_renews_the_graph() {
+        let mut shelf = shelf(0..2 * TAIL);
+        grow(&mut shelf);
+        assert!(!shelf.wants_growth(true));
+        (0..=TAIL).for_each(|n| shelf.remove(&item(n).id));
+        assert_eq!(shelf.slots.len(), TAIL - 1, "the dead are gone");
+        assert!(shelf.wants_growth(true), "the graph is another one");
+        for mode in [SearchMode::Exact, SearchMode::Approximate] {
+            assert_eq!(ids(&shelf, 0, mode)[0], item(TAIL + 1).id);
+        }
+        grow(&mut shelf);
+        assert_eq!(ids(&shelf, 0, SearchMode::Approximate)[0], item(TAIL + 1).id);
+        let words = MemorySearch {
+            namespace: "n".to_owned(),
+            filter: None,
+            text: Some("even".to_owned()),
+            vector: None,
+            k: usize::MAX,
+            mode: SearchMode::Auto,
+        };
+        assert_eq!(shelf.search(&words).len(), TAIL / 2 - 1);
+        assert_eq!(shelf.words, 2 * (TAIL as u64 - 1));
+    }
+
+    #[test]
+    fn a_graph_is_asked_if_many_fit_and_only_then() {
+        let mut shelf = shelf(0..1000);
+        let matrix =
+            |shelf: &Shelf| near(&shelf.matrices[0], &direction(&vector(0).values), 5, &shelf.alive, None);
+        assert_eq!(matrix(&shelf), None, "there is none");
+        grow(&mut shelf);
+        let even: Vec<bool> = (0..1000).map(|n| n % 2 == 0).collect();
+        let query = direction(&vector(0).values);
+        let ask = |may: &[bool], few| near(&shelf.matrices[0], &query, 5, may, few);
+        let found = ask(&even, Some(499)).unwrap();
+        assert!(found.len() >= 5 && found.iter().all(|(slot, _)| slot % 2 == 0), "{found:?}");
+        assert_eq!(ask(&even, Some(500)), None, "few fit");
+        assert!(ask(&even, None).is_some());
+        assert_eq!(ask(&vec![false; 1000], None), None, "most of what fits is wanted");
+    }
+
+    #[test]
+    fn what_the_graph_does_not_have_yet_is_compared() {
+        let mut shelf = shelf(1000..2000);
+        grow(&mut shelf);
+        (0..TAIL).for_each(|n| shelf.put(&item(n + 10_000)));
+        assert_eq!(ids(&shelf, 12_000, SearchMode::Approximate)[0], item(12_000).id);
+        assert!(near(&shelf.matrices[0], &direction(&vector(0).values), 5, &shelf.alive, None).is_some());
+        shelf.put(&item(0));
+        let far_behind = near(&shelf.matrices[0], &direction(&vector(0).values), 5, &shelf.alive, None);
+        assert_eq!(far_behind, None);
+        assert_eq!(ids(&shelf, 0, SearchMode::Approximate)[0], item(0).id);
+    }
+
+    #[test]
+    fn without_its_graph_all_are_compared() {
+        let mut shelf = shelf(0..1000);
+        grow(&mut shelf);
+        let graph = shelf.matrices[0].graph.clone().unwrap();
+        assert!(!graph.grow(&[(1000, vec![1.0])], 1001), "a direction of another dimension");
+        assert!(!shelf.wants_growth(true));
+        assert_eq!(ids(&shelf, 500, SearchMode::Approximate), ids(&shelf, 500, SearchMode::Exact));
+    }
 }
