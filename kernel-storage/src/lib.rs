@@ -54,6 +54,9 @@ mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+#[cfg(feature = "sqlite")]
+mod version;
+mod vectors;
 
 #[doc(hidden)]
 pub use async_trait::async_trait as __async_trait;
@@ -66,4 +69,7 @@ pub use memory::MemoryStore;
 pub use sqlite::SQLITE_FAIL_POINTS;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Older, OpenReport, Regression, SqliteStore};
-pub use store::{Arrival, Blob, Blobs, Commit, CommitOutcome, Journal, Mailboxes, Store};
+pub use store::{Arrival, Blob, Blobs, Commit, CommitOutcome, Journal, Mailboxes, Store, Version};
+pub use vectors::{
+    Filter, MemoryHit, MemoryItem, MemorySearch, Metadata, Scalar, SearchMode, Vector, Vectors,
+};

@@ -3,21 +3,24 @@
 //! One lock over plain maps. Clones share their contents, so that a kernel that is gone can be followed by a new one
 //! on the same store; what is durable here is what outlives the kernel, not the operating-system process.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map, hash_map};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, MailId, Pid, Record};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::check::{Tip, judge, malformed};
-use crate::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, StoreError};
+use crate::vectors::Memories;
+use crate::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, StoreError, Version};
 
 /// A store in memory. Clones share it.
 #[derive(Clone, Default, Debug)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    /// What agents remember, apart: a search looks at all of it.
+    pub(crate) memories: Arc<RwLock<Memories>>,
 }
 
 #[derive(Default, Debug)]
@@ -36,6 +39,10 @@ struct Process {
     row: AgentRow,
     records: Vec<Record>,
     values: BTreeMap<String, String>,
+    /// The rows of all commits that appended records, the present one included if it did.
+    versions: Vec<AgentRow>,
+    /// What each name had, from which number of records on.
+    past: BTreeMap<String, Vec<(u64, Option<String>)>>,
 }
 
 #[derive(Default, Debug)]
@@ -43,6 +50,24 @@ struct Mailbox {
     waiting: BTreeSet<Arrival>,
     /// Every id that was posted or consumed, so that neither is delivered again.
     known: HashMap<MailId, Arrival>,
+}
+
+impl Process {
+    fn new(row: AgentRow) -> Self {
+        let (records, versions) = (Vec::new(), Vec::new());
+        Self { row, records, values: BTreeMap::new(), versions, past: BTreeMap::new() }
+    }
+
+    fn as_of(&self, records: u64) -> Option<Version> {
+        let before = self.versions.partition_point(|row| row.records <= records);
+        let row = self.versions.get(before.checked_sub(1)?)?.clone();
+        let then = |changes: &[(u64, Option<String>)]| {
+            let before = changes.partition_point(|(number, _)| *number <= records);
+            changes.get(before.checked_sub(1)?)?.1.clone()
+        };
+        let values = self.past.iter().filter_map(|(name, changes)| Some((name.clone(), then(changes)?)));
+        Some(Version { row, values: values.collect() })
+    }
 }
 
 impl MemoryStore {
@@ -83,18 +108,15 @@ impl State {
     }
 
     fn write(&mut self, row: AgentRow, records: Vec<Record>, values: Vec<(String, Option<String>)>) {
-        let process = match self.processes.entry(row.pid) {
-            btree_map::Entry::Occupied(entry) => {
-                let process = entry.into_mut();
-                process.row = row;
-                process.records.extend(records);
-                process
-            }
-            btree_map::Entry::Vacant(entry) => {
-                entry.insert(Process { row, records, values: BTreeMap::new() })
-            }
-        };
+        let process = self.processes.entry(row.pid).or_insert_with(|| Process::new(row.clone()));
+        if !records.is_empty() {
+            process.versions.push(row.clone());
+        }
+        let number = row.records;
+        process.row = row;
+        process.records.extend(records);
         for (name, value) in values {
+            process.past.entry(name.clone()).or_default().push((number, value.clone()));
             match value {
                 Some(value) => process.values.insert(name, value),
                 None => process.values.remove(&name),
@@ -170,6 +192,10 @@ impl Journal for MemoryStore {
         let state = self.state.lock();
         let values = state.processes.get(&pid).map(|process| &process.values);
         Ok(values.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        Ok(self.state.lock().processes.get(&pid).and_then(|process| process.as_of(records)))
     }
 }
 

@@ -71,6 +71,15 @@ pub enum CommitOutcome {
     },
 }
 
+/// A process as one of its commits left it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Version {
+    /// The row of the last commit that appended records.
+    pub row: AgentRow,
+    /// The named values, by name.
+    pub values: Vec<(String, String)>,
+}
+
 /// The order in which mail arrived in a store, over all processes; rises, never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Arrival(pub u64);
@@ -90,6 +99,9 @@ pub struct Arrival(pub u64);
 /// - A commit without records has the head of the one before it, so a row that a kernel of a lower epoch wrote MUST
 ///   NOT answer `Already`, whatever its head: that was another commit.
 /// - Records MUST come back exactly as written, every column, in order.
+/// - Each commit that appends records is a version of its process, found by the numbers of these records for as long as
+///   the process is there: `as_of` answers the row of the last such commit whose records end at the number asked for or
+///   before, with the values of the last commit whose row counted at most so many. Commits that did not apply are none.
 /// - An implementation MUST NOT look into `image`, `body` or hashes, except that blobs are checked against their hash.
 ///
 /// # Cancellation
@@ -124,6 +136,10 @@ pub trait Journal: Send + Sync {
 
     /// The named values of one process, by name.
     async fn values(&self, pid: Pid) -> Result<Vec<(String, String)>, StoreError>;
+
+    /// The process as it was when its records ended at number `records`, or at the last end of a commit before that;
+    /// `None` if there was none yet.
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError>;
 }
 
 /// Content-addressed bodies. They are written by [`Journal::commit`].
@@ -212,6 +228,9 @@ impl<T: Journal + ?Sized> Journal for Arc<T> {
     }
     async fn values(&self, pid: Pid) -> Result<Vec<(String, String)>, StoreError> {
         (**self).values(pid).await
+    }
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        (**self).as_of(pid, records).await
     }
 }
 

@@ -83,7 +83,7 @@ pub async fn a_dropped_commit_may_be_repeated(fixture: &dyn Fixture) {
 }
 
 /// Polls a future that many times, then drops it.
-async fn drop_after(polls: usize, future: impl Future) {
+pub(super) async fn drop_after(polls: usize, future: impl Future) {
     let mut future = std::pin::pin!(future);
     for _ in 0..polls {
         let ready = std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context)));

@@ -22,6 +22,7 @@ mod mail;
 mod model;
 mod refusal;
 mod sample;
+pub mod vectors;
 
 pub use adversity::*;
 pub use blobs::*;

@@ -34,6 +34,7 @@ writes! {
     RECORDS = "records"
     VALUES = "values"
     DELETED_VALUES = "deleted_values"
+    PAST_VALUES = "past_values"
     BLOBS = "blobs"
     REFERENCES = "blob_ref"
     CONSUMED = "consumed"

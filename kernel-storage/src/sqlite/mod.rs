@@ -17,6 +17,7 @@ mod row;
 mod schema;
 mod statement;
 mod transaction;
+mod vectors;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -39,9 +40,10 @@ use self::lock::StoreLock;
 use self::plan::Checked;
 use self::read::Reader;
 use self::schema::MIGRATIONS;
+use self::vectors::Memory;
 use self::writer::{Answer, Guard, Request, Work, Writer};
 use crate::check::malformed;
-use crate::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, StoreError, StoreErrorKind};
+use crate::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, StoreError, StoreErrorKind, Version};
 
 /// Callers beyond this many wait for a place in the queue of the writer.
 const QUEUE: usize = 1024;
@@ -79,6 +81,7 @@ pub struct SqliteStore {
 struct Shared {
     requests: mpsc::Sender<Request>,
     reader: Reader,
+    memory: Arc<Memory>,
     attached: bool,
     report: OpenReport,
 }
@@ -155,8 +158,10 @@ impl SqliteStore {
             .test_before_acquire(false)
             .connect_lazy_with(options.clone().read_only(true));
         let (requests, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(Writer::new(options, conn, queue, guard).run());
-        Self { shared: Arc::new(Shared { requests, reader: Reader::new(reader), attached, report }) }
+        let memory = Arc::<Memory>::default();
+        tokio::spawn(Writer::new(options, conn, queue, Arc::clone(&memory), guard).run());
+        let reader = Reader::new(reader);
+        Self { shared: Arc::new(Shared { requests, reader, memory, attached, report }) }
     }
 
     /// What opening it found out: whether it is older than it was, and where a copy was made. An attached handle
@@ -296,6 +301,10 @@ impl Journal for SqliteStore {
 
     async fn values(&self, pid: Pid) -> Result<Vec<(String, String)>, StoreError> {
         self.shared.reader.values(pid).await
+    }
+
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        self.shared.reader.as_of(pid, records).await
     }
 }
 

@@ -19,8 +19,11 @@ pub(super) struct Checked {
 #[derive(Default)]
 pub(super) struct Plan<'a> {
     pub(super) agents: BTreeMap<Pid, &'a AgentRow>,
-    pub(super) records: Vec<&'a Record>,
+    /// Each with the row of its commit, if it is the last of it.
+    pub(super) records: Vec<(&'a Record, Option<&'a AgentRow>)>,
     pub(super) values: BTreeMap<(Pid, &'a str), Option<&'a str>>,
+    /// The same by the number of records of their commits.
+    pub(super) past: BTreeMap<(Pid, &'a str, u64), Option<&'a str>>,
     pub(super) blobs: BTreeMap<BlobHash, &'a Blob>,
     pub(super) references: BTreeSet<(BlobHash, Pid)>,
     pub(super) consumed: Vec<(Pid, MailId)>,
@@ -60,9 +63,11 @@ impl<'a> Plan<'a> {
     fn take(&mut self, commit: &'a Commit) {
         let pid = commit.row.pid;
         self.agents.insert(pid, &commit.row);
-        self.records.extend(&commit.records);
+        let row = |record: &Record| (record.number == commit.row.records).then_some(&commit.row);
+        self.records.extend(commit.records.iter().map(|record| (record, row(record))));
         for (name, value) in &commit.values {
             self.values.insert((pid, name), value.as_deref());
+            self.past.insert((pid, name, commit.row.records), value.as_deref());
         }
         for blob in &commit.blobs {
             self.blobs.insert(blob.hash, blob);

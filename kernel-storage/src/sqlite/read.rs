@@ -10,14 +10,14 @@ use sqlx::{AssertSqlSafe, QueryBuilder, SqlitePool};
 use super::fault::fault;
 use super::row::{self, AGENT, EVENT, MAIL};
 use super::statement::pieces;
-use crate::{Arrival, StoreError};
+use crate::{Arrival, StoreError, Version};
 
 #[derive(Debug)]
 pub(super) struct Reader {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
 }
 
-type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+pub(super) type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 impl Reader {
     pub(super) const fn new(pool: SqlitePool) -> Self {
@@ -70,6 +70,21 @@ impl Reader {
         self.rows(query(sql.to_owned()).bind(bytes(pid)), row::value).await
     }
 
+    pub(super) async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        let sql = "SELECT pid, number, hash, state FROM event \
+                   WHERE pid = ? AND number <= ? AND state IS NOT NULL ORDER BY number DESC LIMIT 1";
+        let number = i64::try_from(records).unwrap_or(i64::MAX);
+        let found = query(sql.to_owned()).bind(bytes(pid)).bind(number);
+        let Some(row) = self.rows(found, row::version).await?.pop() else { return Ok(None) };
+        // Of each name the last change up to then; SQLite takes the other columns from the row with the maximum.
+        let sql = "SELECT pid, name, value FROM (\
+                       SELECT pid, name, value, max(number) FROM value_past \
+                       WHERE pid = ? AND number <= ? GROUP BY name) \
+                   WHERE value IS NOT NULL ORDER BY name";
+        let then = query(sql.to_owned()).bind(bytes(pid)).bind(number);
+        Ok(Some(Version { row, values: self.rows(then, row::value).await? }))
+    }
+
     pub(super) async fn blobs(&self, hashes: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, StoreError> {
         let mut found: HashMap<BlobHash, Arc<[u8]>> = HashMap::with_capacity(hashes.len());
         for piece in pieces(hashes) {
@@ -118,7 +133,7 @@ impl Reader {
         self.rows(query(sql).bind(after).bind(at_most(limit)), row::mail).await
     }
 
-    async fn rows<T>(
+    pub(super) async fn rows<T>(
         &self,
         query: Query,
         decode: impl Fn(&SqliteRow) -> Result<T, StoreError>,
@@ -128,7 +143,7 @@ impl Reader {
     }
 }
 
-fn query(sql: String) -> Query {
+pub(super) fn query(sql: String) -> Query {
     // Made of literals of this file; what callers say is bound.
     sqlx::query(AssertSqlSafe(sql))
 }
@@ -137,6 +152,6 @@ fn bytes(pid: Pid) -> Vec<u8> {
     pid.to_bytes().to_vec()
 }
 
-fn at_most(limit: usize) -> i64 {
+pub(super) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

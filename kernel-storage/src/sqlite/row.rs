@@ -17,9 +17,9 @@ pub(super) const EVENT: &str = "pid, number, step, call, kind, at, salt, body, b
 pub(super) const MAIL: &str = "arrival, recipient, sender, number, sent_at, body";
 
 /// A row of a table, for messages and checked columns.
-struct Columns<'r> {
-    table: &'static str,
-    row: &'r SqliteRow,
+pub(super) struct Columns<'r> {
+    pub(super) table: &'static str,
+    pub(super) row: &'r SqliteRow,
 }
 
 pub(super) fn agent(row: &SqliteRow) -> Result<AgentRow, StoreError> {
@@ -69,6 +69,14 @@ pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     })
 }
 
+/// The row that a record carries: `SELECT pid, number, hash, state FROM event`.
+pub(super) fn version(row: &SqliteRow) -> Result<AgentRow, StoreError> {
+    let columns = Columns { table: "event", row };
+    let (pid, number, hash) = (columns.pid("pid")?, columns.number("number")?, columns.hash("hash")?);
+    crate::version::unpack(pid, number, hash, columns.bytes("state")?)
+        .map_err(|error| columns.damaged("state", &error.to_string()))
+}
+
 pub(super) fn mail(row: &SqliteRow) -> Result<(Arrival, Mail), StoreError> {
     let columns = Columns { table: "mail", row };
     let body: &str = columns.get("body")?;
@@ -98,25 +106,25 @@ pub(super) fn blob_hash(row: &SqliteRow) -> Result<BlobHash, StoreError> {
 }
 
 impl<'r> Columns<'r> {
-    fn get<T>(&self, column: &'static str) -> Result<T, StoreError>
+    pub(super) fn get<T>(&self, column: &'static str) -> Result<T, StoreError>
     where
         T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
     {
         self.row.try_get(column).map_err(|error| self.damaged(column, &error.to_string()))
     }
 
-    fn optional<T>(&self, column: &'static str) -> Result<Option<T>, StoreError>
+    pub(super) fn optional<T>(&self, column: &'static str) -> Result<Option<T>, StoreError>
     where
         T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
     {
         self.get(column)
     }
 
-    fn number(&self, column: &'static str) -> Result<u64, StoreError> {
+    pub(super) fn number(&self, column: &'static str) -> Result<u64, StoreError> {
         self.get::<i64>(column).map(i64::cast_unsigned)
     }
 
-    fn fit<T: TryFrom<i64>>(&self, column: &'static str, found: i64) -> Result<T, StoreError> {
+    pub(super) fn fit<T: TryFrom<i64>>(&self, column: &'static str, found: i64) -> Result<T, StoreError> {
         T::try_from(found).map_err(|_| self.damaged(column, &format!("{found} is out of range")))
     }
 
@@ -128,7 +136,7 @@ impl<'r> Columns<'r> {
         }
     }
 
-    fn bytes(&self, column: &'static str) -> Result<&'r [u8], StoreError> {
+    pub(super) fn bytes(&self, column: &'static str) -> Result<&'r [u8], StoreError> {
         self.get(column)
     }
 
@@ -145,11 +153,11 @@ impl<'r> Columns<'r> {
         self.array(column).map(Hash)
     }
 
-    fn pid(&self, column: &'static str) -> Result<Pid, StoreError> {
+    pub(super) fn pid(&self, column: &'static str) -> Result<Pid, StoreError> {
         self.array(column).map(Pid::from_bytes)
     }
 
-    fn damaged(&self, column: &str, what: &str) -> StoreError {
+    pub(super) fn damaged(&self, column: &str, what: &str) -> StoreError {
         let message = format!("table {}, row {}, column {column}: {what}", self.table, self.key());
         StoreError::new(StoreErrorKind::Corrupt, "read", message)
     }
@@ -164,7 +172,13 @@ impl<'r> Columns<'r> {
             (Some(pid), Some(number)) => format!("{pid}/{number}"),
             (Some(pid), None) => pid.to_string(),
             (None, Some(number)) => format!("?/{number}"),
-            (None, None) => "?".to_owned(),
+            (None, None) => self.name().unwrap_or_else(|| "?".to_owned()),
         }
+    }
+
+    /// The key of a row that is no process's.
+    fn name(&self) -> Option<String> {
+        let text = |column| self.row.try_get::<&str, _>(column).ok();
+        Some(format!("{:?}/{:?}", text("namespace")?, text("id")?))
     }
 }

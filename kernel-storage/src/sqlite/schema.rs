@@ -15,7 +15,11 @@ use crate::{StoreError, StoreErrorKind};
 const APPLICATION_ID: i64 = 0x4167_4F53;
 
 /// In order; what was released is never changed.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_initial.sql"),
+    include_str!("../../migrations/0002_memory.sql"),
+    include_str!("../../migrations/0003_versions.sql"),
+];
 
 /// SQLite before this one can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: (u32, u32) = (3, 51);

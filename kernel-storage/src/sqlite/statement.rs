@@ -14,9 +14,10 @@ use super::fault::fault;
 use super::plan::Plan;
 use super::row;
 use crate::check::Tip;
+use crate::version;
 use crate::{Arrival, StoreError, StoreErrorKind};
 
-/// The most rows of one statement: 11 columns of them stay far below SQLite's 32,766 parameters.
+/// The most rows of one statement: 12 columns of them stay far below SQLite's 32,766 parameters.
 const CHUNK: usize = 64;
 
 /// The tips of the rows of these processes, as far as there are such rows.
@@ -60,6 +61,7 @@ async fn rows(
     failpoint::RECORDS.around(records(conn, plan)).await?;
     failpoint::VALUES.around(values(conn, plan)).await?;
     failpoint::DELETED_VALUES.around(deleted_values(conn, plan)).await?;
+    failpoint::PAST_VALUES.around(past_values(conn, plan)).await?;
     failpoint::BLOBS.around(blobs(conn, plan)).await?;
     failpoint::REFERENCES.around(references(conn, plan)).await?;
     failpoint::CONSUMED.around(consumed(conn, plan)).await?;
@@ -88,8 +90,9 @@ async fn agents(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx
 }
 
 async fn records(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
-    let insert = "INSERT INTO event (pid, number, step, call, kind, at, salt, body, blob, body_hash, hash) ";
-    each(conn, insert, "", &plan.records, |b, record| {
+    let insert =
+        "INSERT INTO event (pid, number, step, call, kind, at, salt, body, blob, body_hash, hash, state) ";
+    each(conn, insert, "", &plan.records, |b, (record, row)| {
         b.push_bind(record.pid.to_bytes().to_vec());
         b.push_bind(record.number.cast_signed());
         b.push_bind(record.step.0.cast_signed());
@@ -101,6 +104,7 @@ async fn records(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sql
         b.push_bind(record.blob.map(|hash| hash.0.to_vec()));
         b.push_bind(record.body_hash.0.to_vec());
         b.push_bind(record.hash.0.to_vec());
+        b.push_bind(row.map(version::pack));
     })
     .await
 }
@@ -124,6 +128,20 @@ async fn deleted_values(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<
         delete.bind(pid.to_bytes().to_vec()).bind((*name).to_owned()).execute(&mut *conn).await?;
     }
     Ok(())
+}
+
+async fn past_values(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = plan.past.iter().collect();
+    let insert = "INSERT INTO value_past (pid, name, number, value) ";
+    // Only a commit without records finds its number taken.
+    let update = " ON CONFLICT (pid, name, number) DO UPDATE SET value = excluded.value";
+    each(conn, insert, update, &rows, |b, ((pid, name, number), value)| {
+        b.push_bind(pid.to_bytes().to_vec());
+        b.push_bind((*name).to_owned());
+        b.push_bind(number.cast_signed());
+        b.push_bind(value.map(str::to_owned));
+    })
+    .await
 }
 
 async fn blobs(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
@@ -182,7 +200,7 @@ async fn forgotten(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), s
 }
 
 /// Runs `before VALUES (...), (...) after` on all rows.
-async fn each<T>(
+pub(super) async fn each<T>(
     conn: &mut SqliteConnection,
     before: &str,
     after: &str,

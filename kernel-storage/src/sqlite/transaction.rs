@@ -106,13 +106,13 @@ async fn part(
     Ok(outcome)
 }
 
-async fn begin(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
+pub(super) async fn begin(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
     // Takes the write lock now: what is judged cannot change before it is written.
     let begun = failpoint::BEGIN.around(sqlx::query("BEGIN IMMEDIATE").execute(conn)).await;
     begun.map(drop).map_err(|error| fault(operation, error))
 }
 
-async fn commit(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
+pub(super) async fn commit(conn: &mut SqliteConnection, operation: &'static str) -> Result<(), StoreError> {
     let done = failpoint::COMMIT.around(sqlx::query("COMMIT").execute(conn)).await;
     done.map(drop).map_err(|error| commit_fault(operation, error))
 }

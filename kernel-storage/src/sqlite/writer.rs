@@ -4,6 +4,8 @@
 //! to [`GROUP`] commits; an idle store commits at once. A caller that gives up does not disturb a transaction: the
 //! task finishes it and finds nobody to answer.
 
+use std::sync::Arc;
+
 use kernel_types::{Epoch, Mail};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -16,10 +18,11 @@ use super::lock::StoreLock;
 use super::plan::Checked;
 use super::transaction::{self, Written};
 use super::{failpoint, statement};
+use super::vectors::{Memory, MemoryWork};
 use crate::{CommitOutcome, StoreError, StoreErrorKind};
 
 /// The most commits of one transaction, unless a single batch has more.
-const GROUP: usize = 64;
+pub(super) const GROUP: usize = 64;
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -35,6 +38,7 @@ pub(super) struct Work {
 #[derive(Debug)]
 pub(super) enum Request {
     Write(Work),
+    Memory(MemoryWork),
     Claim(Answer<Epoch>),
     Sweep(Answer<u64>),
     /// The most pages that the database may have.
@@ -48,7 +52,9 @@ pub(super) struct Writer {
     /// `None` after a failure that the connection may not have survived.
     conn: Option<SqliteConnection>,
     max_pages: u32,
-    requests: mpsc::Receiver<Request>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    /// Told of each change of long-term memory that is durable.
+    pub(super) memory: Arc<Memory>,
     guard: Option<Guard>,
 }
 
@@ -64,9 +70,10 @@ impl Writer {
         options: SqliteConnectOptions,
         conn: SqliteConnection,
         requests: mpsc::Receiver<Request>,
+        memory: Arc<Memory>,
         guard: Option<Guard>,
     ) -> Self {
-        Self { options, conn: Some(conn), max_pages: u32::MAX, requests, guard }
+        Self { options, conn: Some(conn), max_pages: u32::MAX, requests, memory, guard }
     }
 
     /// Serves until it is closed or all handles are gone.
@@ -83,6 +90,7 @@ impl Writer {
                     (group, next) = self.collect(work);
                     self.write(group).await;
                 }
+                Some(Request::Memory(work)) => next = self.memory(work).await,
                 // A caller that has gone needs no answer: here and below.
                 Some(Request::Claim(answer)) => drop(answer.send(self.claim().await)),
                 Some(Request::Sweep(answer)) => drop(answer.send(self.sweep().await)),
@@ -233,7 +241,10 @@ impl Writer {
         set_limit(conn, pages).await.map_err(|error| fault("limit", error))
     }
 
-    async fn connection(&mut self, operation: &'static str) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) async fn connection(
+        &mut self,
+        operation: &'static str,
+    ) -> Result<&mut SqliteConnection, StoreError> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
             None => self.connect().await.map_err(|error| fault(operation, error))?,
@@ -251,7 +262,7 @@ impl Writer {
 
     /// Leaves no transaction behind, and no connection that may be broken. One that only ran out of space or time is
     /// kept: a full disk may not have room to set up another.
-    async fn recover(&mut self, error: &StoreError) {
+    pub(super) async fn recover(&mut self, error: &StoreError) {
         let Some(mut conn) = self.conn.take() else { return };
         // Fails if SQLite rolled back by itself: fine.
         let _ = sqlx::query("ROLLBACK").execute(&mut conn).await;

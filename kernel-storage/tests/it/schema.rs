@@ -39,8 +39,8 @@ async fn a_newer_schema_is_refused_and_both_versions_are_named() {
     let path = folder.path().join("store.db");
     SqliteStore::open(&path).await.unwrap().close().await.unwrap();
     run_sql(&path, "PRAGMA user_version = 77").await;
-    refused(&path, &["store.db", "schema version 77", "1 to 1", "newer build"]).await;
-    run_sql(&path, "PRAGMA user_version = 1").await;
+    refused(&path, &["store.db", "schema version 77", "1 to 2", "newer build"]).await;
+    run_sql(&path, "PRAGMA user_version = 2").await;
     SqliteStore::open(&path).await.unwrap();
 }
 
@@ -62,7 +62,7 @@ async fn a_store_is_marked_as_ours_and_durable() {
     let store = SqliteStore::open(&path).await.unwrap();
     let mut conn = raw(&path).await;
     for (pragma, expected) in
-        [("application_id", "1097289555"), ("user_version", "1"), ("journal_mode", "wal")]
+        [("application_id", "1097289555"), ("user_version", "2"), ("journal_mode", "wal")]
     {
         let sql = format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}");
         let found: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut conn).await.unwrap();
@@ -74,6 +74,20 @@ async fn a_store_is_marked_as_ours_and_durable() {
     .fetch_all(&mut conn)
     .await
     .unwrap();
-    assert_eq!(tables, ["agent", "blob", "blob_ref", "event", "kernel", "mail", "value"]);
+    assert_eq!(
+        tables,
+        [
+            "agent",
+            "blob",
+            "blob_ref",
+            "event",
+            "kernel",
+            "mail",
+            "memory",
+            "memory_model",
+            "memory_namespace",
+            "value"
+        ]
+    );
     store.claim().await.unwrap();
 }
