@@ -54,9 +54,9 @@ mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+mod vectors;
 #[cfg(feature = "sqlite")]
 mod version;
-mod vectors;
 
 #[doc(hidden)]
 pub use async_trait::async_trait as __async_trait;

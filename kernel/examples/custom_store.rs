@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use kernel::programs::Script;
 use kernel::{Kernel, KernelBuilder, Until};
-use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError, delegate_store};
+use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError, Version, delegate_store};
 use kernel_types::{AgentRow, Call, Epoch, Pid, Record};
 
 /// Counts commits and the records in them.
@@ -47,6 +47,9 @@ impl Journal for CountingStore {
     }
     async fn values(&self, pid: Pid) -> Result<Vec<(String, String)>, StoreError> {
         self.store.values(pid).await
+    }
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        self.store.as_of(pid, records).await
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use kernel_storage::{
-    Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, Store, StoreError, StoreErrorKind,
+    Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, Store, StoreError, StoreErrorKind, Version,
 };
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
 use serde::{Deserialize, Serialize};
@@ -137,6 +137,7 @@ enum Request {
     Agents { after: Option<Pid>, live: bool, limit: usize },
     Records { pid: Pid, from: u64, limit: usize },
     Values(Pid),
+    AsOf { pid: Pid, records: u64 },
     Blobs(Vec<BlobHash>),
     ListBlobs { after: Option<BlobHash>, limit: usize },
     Sweep,
@@ -154,6 +155,7 @@ enum Answer {
     Agents(Vec<AgentRow>),
     Records(Vec<Record>),
     Values(Vec<(String, String)>),
+    AsOf(Option<Version>),
     Blobs(Vec<Option<Arc<[u8]>>>),
     ListBlobs(Vec<BlobHash>),
     Sweep(u64),
@@ -173,6 +175,7 @@ impl Request {
             Self::Agents { .. } => "agents",
             Self::Records { .. } => "records",
             Self::Values(_) => "values",
+            Self::AsOf { .. } => "as_of",
             Self::Blobs(_) => "blobs",
             Self::ListBlobs { .. } => "list_blobs",
             Self::Sweep => "sweep",
@@ -198,6 +201,7 @@ impl Request {
             Self::Agents { after, live, limit } => Answer::Agents(store.agents(after, live, limit).await?),
             Self::Records { pid, from, limit } => Answer::Records(store.records(pid, from, limit).await?),
             Self::Values(pid) => Answer::Values(store.values(pid).await?),
+            Self::AsOf { pid, records } => Answer::AsOf(store.as_of(pid, records).await?),
             Self::Blobs(hashes) => Answer::Blobs(store.blobs(&hashes).await?),
             Self::ListBlobs { after, limit } => Answer::ListBlobs(store.list_blobs(after, limit).await?),
             Self::Sweep => Answer::Sweep(store.sweep().await?),
@@ -305,6 +309,10 @@ impl Journal for StoreMailbox {
 
     async fn values(&self, pid: Pid) -> Result<Vec<(String, String)>, StoreError> {
         ask!(self, Request::Values(pid), Answer::Values(values) => values)
+    }
+
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        ask!(self, Request::AsOf { pid, records }, Answer::AsOf(version) => version)
     }
 }
 

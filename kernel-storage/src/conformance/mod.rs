@@ -23,6 +23,7 @@ mod model;
 mod refusal;
 mod sample;
 pub mod vectors;
+mod versions;
 
 pub use adversity::*;
 pub use blobs::*;
@@ -34,6 +35,7 @@ pub use journal::*;
 pub use mail::*;
 pub use model::*;
 pub use refusal::*;
+pub use versions::*;
 
 use std::pin::Pin;
 
@@ -52,6 +54,9 @@ macro_rules! __store_laws {
                 records_come_back_as_written_in_order
                 records_are_read_from_any_number
                 values_are_set_replaced_and_deleted
+                a_process_is_seen_as_each_commit_left_it
+                values_are_seen_as_each_commit_left_them
+                what_did_not_apply_is_no_version
                 agents_are_listed_in_pages_by_pid
                 exited_processes_are_listed_unless_live_ones_are_asked_for
                 processes_do_not_mix
@@ -89,6 +94,7 @@ macro_rules! __store_laws {
                 arrivals_rise_and_are_read_in_pages
                 concurrent_posts_all_arrive_in_the_order_of_their_senders
                 what_was_committed_is_there_after_reopening
+                versions_are_there_after_reopening
                 consumed_mail_stays_gone_after_reopening
                 arrivals_are_not_reused_after_reopening
                 every_text_comes_back_from_every_field

@@ -17,8 +17,8 @@ use super::head::HeadFile;
 use super::lock::StoreLock;
 use super::plan::Checked;
 use super::transaction::{self, Written};
-use super::{failpoint, statement};
 use super::vectors::{Memory, MemoryWork};
+use super::{failpoint, statement};
 use crate::{CommitOutcome, StoreError, StoreErrorKind};
 
 /// The most commits of one transaction, unless a single batch has more.

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 
 use kernel_storage::conformance::{Fixture, LAWS, run};
 use kernel_storage::{
-    Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, Store, StoreError, StoreErrorKind,
+    Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, Store, StoreError,
+    StoreErrorKind, Version,
 };
 use kernel_types::{AgentRow, BlobHash, Epoch, Hash, Mail, Pid, Record};
 
@@ -50,6 +51,10 @@ enum Defect {
     ListsSharedBodiesTwice,
     DropsMailForStrangers,
     ArrivalsIncludeTheirStart,
+    SeesThePresentOnly,
+    SeesPresentValues,
+    ForgetsVersions,
+    SeesWhatDidNotApply,
 }
 
 struct Broken {
@@ -57,6 +62,7 @@ struct Broken {
     defect: Defect,
     swept: AtomicBool,
     committing: AtomicBool,
+    refused: AtomicBool,
     reposted: Mutex<HashMap<(Pid, u64), u32>>,
 }
 
@@ -67,6 +73,7 @@ impl Broken {
             defect,
             swept: AtomicBool::new(false),
             committing: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             reposted: Mutex::default(),
         }
     }
@@ -149,6 +156,9 @@ impl Journal for Broken {
                 self.inner().post(sent).await?;
             }
             let refused = matches!(answer, CommitOutcome::Refused { .. });
+            if answer != CommitOutcome::Committed {
+                self.refused.store(true, Ordering::Release);
+            }
             stopped = refused && self.has(Defect::OneBadCommitStopsTheBatch);
             answers.push(match answer {
                 CommitOutcome::Already if self.has(Defect::AnswersConflictForAlready) => {
@@ -193,6 +203,21 @@ impl Journal for Broken {
 
     async fn values(&self, pid: Pid) -> Result<Vec<(String, String)>, StoreError> {
         self.inner().values(pid).await
+    }
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        let inner = self.inner();
+        if self.has(Defect::ForgetsVersions) && records != u64::MAX {
+            return Ok(None);
+        }
+        let records = if self.has(Defect::SeesThePresentOnly) { u64::MAX } else { records };
+        let mut found = inner.as_of(pid, records).await?;
+        if let Some(found) = found.as_mut().filter(|_| self.has(Defect::SeesPresentValues)) {
+            found.values = inner.values(pid).await?;
+        }
+        if let Some(found) = found.as_mut().filter(|_| self.has(Defect::SeesWhatDidNotApply)) {
+            found.row.revision += u64::from(self.refused.load(Ordering::Acquire));
+        }
+        Ok(found)
     }
 }
 
@@ -329,6 +354,10 @@ fn the_suite_finds_every_seeded_defect() {
         (Defect::ListsSharedBodiesTwice, "a_body_is_shared_by_all_who_commit_it"),
         (Defect::DropsMailForStrangers, "mail_may_wait_for_a_process_to_come"),
         (Defect::ArrivalsIncludeTheirStart, "arrivals_rise_and_are_read_in_pages"),
+        (Defect::SeesThePresentOnly, "a_process_is_seen_as_each_commit_left_it"),
+        (Defect::SeesPresentValues, "values_are_seen_as_each_commit_left_them"),
+        (Defect::ForgetsVersions, "versions_are_there_after_reopening"),
+        (Defect::SeesWhatDidNotApply, "what_did_not_apply_is_no_version"),
     ];
     let mut never_broken: Vec<_> = LAWS.iter().map(|(name, _)| *name).collect();
     assert_eq!(broken_laws(Defect::None), [""; 0], "the control");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kernel_storage::{Commit, CommitOutcome, Journal, SqliteStore, StoreError, delegate_store};
+use kernel_storage::{Commit, CommitOutcome, Journal, SqliteStore, StoreError, Version, delegate_store};
 use kernel_types::{AgentRow, Epoch, Pid, Record};
 
 /// A phase of a step, as the kernel's documentation names it.
@@ -93,6 +93,9 @@ impl Journal for Watched {
     }
     async fn values(&self, pid: Pid) -> Result<Vec<(String, String)>, StoreError> {
         self.store.values(pid).await
+    }
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        self.store.as_of(pid, records).await
     }
 }
 

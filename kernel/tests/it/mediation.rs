@@ -9,7 +9,7 @@ use kernel::{Kernel, KernelBuilder, Until, mediation, mediation_suite};
 use kernel_sched::{
     Charge, Demand, Entry, Grant, Micros, PriorityRoundRobin, SchedError, Scheduler, Slot, Standing,
 };
-use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError, delegate_store};
+use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError, Version, delegate_store};
 use kernel_types::{AgentRow, Epoch, EventKind, Pid, ProcessState, Record, Signal, WaitReason};
 
 use crate::scratch::{Scratch, behind_a_queue};
@@ -100,6 +100,9 @@ impl Journal for Defective {
     }
     async fn values(&self, pid: Pid) -> Result<Vec<(String, String)>, StoreError> {
         self.store.values(pid).await
+    }
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        self.store.as_of(pid, records).await
     }
 }
 
