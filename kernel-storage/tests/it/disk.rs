@@ -139,7 +139,8 @@ fn command(program: &str, arguments: &[&str]) -> bool {
 
 #[tokio::test]
 async fn a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space() {
-    let Some(disk) = SmallDisk::mount("disk::a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space")
+    let Some(disk) =
+        SmallDisk::mount("disk::a_full_disk_answers_full_and_the_store_goes_on_when_there_is_space")
     else {
         return;
     };

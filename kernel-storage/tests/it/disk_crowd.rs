@@ -67,7 +67,8 @@ async fn exactly(store: &SqliteStore, landed: &[u64], posted: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_space() {
-    let Some(disk) = SmallDisk::mount("disk_crowd::a_crowd_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_space")
+    let Some(disk) =
+        SmallDisk::mount("disk_crowd::a_crowd_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_space")
     else {
         return;
     };
