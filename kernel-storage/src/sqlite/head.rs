@@ -104,7 +104,8 @@ impl HeadFile {
 
     /// A commit landed.
     pub(super) fn commit(&mut self, row: &AgentRow) {
-        self.known.commits += 1;
+        // A file that is whole may still say anything.
+        self.known.commits = self.known.commits.saturating_add(1);
         self.heads.insert(row.pid, (row.revision, row.head, self.known.commits));
         if self.heads.len() >= 4 * NAMED {
             self.heads = self.last().into_iter().collect();
@@ -122,14 +123,15 @@ impl HeadFile {
         self.due
     }
 
-    /// Writes what is known; the epoch and the last arrival are the database's, if it could be asked.
+    /// Writes what is known: a few kB into the page cache, ten times a second at most. The epoch and the last arrival
+    /// are the database's, if it could be asked.
     pub(super) fn write(&mut self, found: Option<(Epoch, Arrival)>) {
         if let Some((epoch, arrival)) = found {
             (self.known.epoch, self.known.arrival) = (epoch, arrival);
         }
         self.known.heads =
             self.last().into_iter().map(|(pid, (revision, head, _))| (pid, revision, head)).collect();
-        self.known.written += 1;
+        self.known.written = self.known.written.saturating_add(1);
         self.due = None;
         if let Err(error) = self.put() {
             // On a full disk this is the least of the troubles; the next commits try again.

@@ -11,6 +11,9 @@ use super::statement;
 use crate::Arrival;
 use crate::check::Tip;
 
+/// The processes that a line names; the others are counted.
+const NAMED: usize = 8;
+
 /// What opening a store found out. Displays as one line.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
@@ -60,13 +63,7 @@ impl fmt::Display for OpenReport {
         if let Some(Older { found, expected }) = self.arrival {
             parts.push(format!("mail up to arrival {} instead of {}", found.0, expected.0));
         }
-        const NAMED: usize = 8;
-        for Regression { pid, revision } in self.regressions.iter().take(NAMED) {
-            parts.push(format!(
-                "process {pid} at revision {} instead of {}",
-                revision.found, revision.expected
-            ));
-        }
+        parts.extend(self.regressions.iter().take(NAMED).map(Regression::to_string));
         if self.regressions.len() > NAMED {
             parts.push(format!("{} more processes", self.regressions.len() - NAMED));
         }
@@ -74,6 +71,16 @@ impl fmt::Display for OpenReport {
             return f.write_str("the store is as it was left");
         }
         write!(f, "the store is older than it was: {}", parts.join(", "))
+    }
+}
+
+impl fmt::Display for Regression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, revision: Older { found, expected } } = self;
+        if found == expected {
+            return write!(f, "process {pid} with another revision {found}");
+        }
+        write!(f, "process {pid} at revision {found} instead of {expected}")
     }
 }
 

@@ -183,9 +183,9 @@ async fn a_disk_that_is_read_only_is_refused() {
     let Some(disk) = SmallDisk::mount("disk::a_disk_that_is_read_only_is_refused") else { return };
     let path = disk.join("store.db");
     SqliteStore::open(&path).await.unwrap().close().await.unwrap();
-    assert!(command("mount", &["-o", "remount,ro", text(disk.folder.path())]));
+    assert!(command("mount", &["-o", "remount,bind,ro", text(disk.folder.path())]));
     read_only(&path).await;
-    assert!(command("mount", &["-o", "remount,rw", text(disk.folder.path())]));
+    assert!(command("mount", &["-o", "remount,bind,rw", text(disk.folder.path())]));
     SqliteStore::open(&path).await.unwrap().claim().await.unwrap();
 }
 

@@ -133,6 +133,7 @@ async fn another_commit_in_the_place_of_the_last_is_named() {
     let store = SqliteStore::open(&path).await.unwrap();
     let revision = Older { found: 2, expected: 2 };
     assert_eq!(store.report().regressions, [Regression { pid: pid(1), revision }]);
+    assert!(store.report().to_string().contains("another revision 2"), "{}", store.report());
 }
 
 #[tokio::test]
