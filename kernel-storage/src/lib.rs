@@ -42,7 +42,11 @@
 //! A store of your own implements the three traits and runs the suite of the feature `conformance`:
 //! `store_conformance!(mine, InPlace::new(MyStore::new()))`.
 //!
-//! Nothing here keeps a cache, reads a clock to decide anything, or looks into what it stores.
+//! [`Vectors`] is the long-term memory of agents beside that: texts that are found again by words, by the vector that
+//! an embedding model gave them, or by both. Its suite is `vectors_conformance!`.
+//!
+//! Nothing here reads a clock to decide anything or looks into what a [`Store`] keeps; only of memories that are searched
+//! an index is kept.
 
 mod check;
 #[cfg(feature = "conformance")]

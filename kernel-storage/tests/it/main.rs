@@ -17,4 +17,5 @@ mod schema;
 mod sqlite;
 mod vectors;
 mod vectors_broken;
+mod vectors_kill;
 mod vectors_sqlite;
