@@ -42,8 +42,12 @@
 //! A store of your own implements the three traits and runs the suite of the feature `conformance`:
 //! `store_conformance!(mine, InPlace::new(MyStore::new()))`.
 //!
-//! Nothing here keeps a cache, reads a clock to decide anything about what it stores, or looks into it. What may go
-//! wrong while a batch is written is tried with the feature `failpoints`.
+//! [`Vectors`] is the long-term memory of agents beside that: texts that are found again by words, by the vector that
+//! an embedding model gave them, or by both. Its suite is `vectors_conformance!`.
+//!
+//! Nothing here reads a clock to decide anything about what it stores, or looks into what a [`Store`] keeps; only of
+//! memories that are searched an index is kept. What may go wrong while a batch is written is tried with the feature
+//! `failpoints`.
 
 mod check;
 #[cfg(feature = "conformance")]

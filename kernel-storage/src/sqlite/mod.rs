@@ -128,8 +128,9 @@ impl SqliteStore {
         Ok(Self::serve(options, conn, Some(Guard { head, _lock: lock }), report))
     }
 
-    /// Attaches to the database at `path` beside a kernel that may be running: to read and to `post`. The calls that
-    /// are the kernel's own (`claim`, `commit`, `sweep`) answer [`StoreErrorKind::Invalid`].
+    /// Attaches to the database at `path` beside a kernel that may be running: to read, to search and to `post`. The
+    /// calls that are the kernel's own (`claim`, `commit`, `sweep`, `remember`, `forget`) answer
+    /// [`StoreErrorKind::Invalid`].
     ///
     /// # Errors
     /// As [`SqliteStore::open`], but for the lock; [`StoreErrorKind::Invalid`] if there is no database.

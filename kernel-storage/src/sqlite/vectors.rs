@@ -64,18 +64,27 @@ impl SqliteStore {
 
     /// The indexed namespace, loaded.
     async fn place(&self, namespace: &str) -> Result<Arc<Place>, StoreError> {
-        let mut place = self.shared.memory.place(namespace);
-        // While this handle is attached, others write to the store and tell it nothing.
-        if self.shared.attached && place.is_loaded() {
-            let generation = self.shared.reader.generation(namespace).await?;
-            if !place.is_at(generation) {
-                self.shared.memory.drop_place(namespace);
-                place = self.shared.memory.place(namespace);
-            }
-        }
-        place.load(&self.shared.reader).await?;
+        let place = self.loaded(namespace).await?;
         self.shared.memory.keep_within_bounds(namespace);
-        Ok(place)
+        if !self.shared.attached {
+            return Ok(place);
+        }
+        // While this handle is attached, others write to the store and tell it nothing.
+        let generation = self.shared.reader.generation(namespace).await?;
+        if place.is_at(generation) {
+            return Ok(place);
+        }
+        self.shared.memory.drop_place(namespace);
+        self.loaded(namespace).await
+    }
+
+    async fn loaded(&self, namespace: &str) -> Result<Arc<Place>, StoreError> {
+        let place = self.shared.memory.place(namespace);
+        let loaded = place.load(&self.shared.reader).await;
+        if loaded.is_err() {
+            self.shared.memory.drop_place(namespace);
+        }
+        loaded.map(|()| place)
     }
 
     /// Refuses a vector whose model has another dimension.

@@ -18,6 +18,7 @@ mod schema;
 mod sqlite;
 mod vectors;
 mod vectors_broken;
+mod vectors_kill;
 mod vectors_sqlite;
 mod victim;
 mod wal;

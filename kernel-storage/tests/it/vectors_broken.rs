@@ -269,7 +269,7 @@ impl Vectors for Broken {
     async fn namespaces(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
         let mut names = self.inner().namespaces(after, limit).await?;
         if self.has(Defect::ListsEmptyNamespaces) && after.is_none() && names.len() < limit {
-            names.push("place 11".to_owned());
+            names.push("place 1".to_owned());
             names.sort_unstable();
             names.dedup();
         }

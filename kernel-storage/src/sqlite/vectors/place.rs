@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -18,6 +18,8 @@ const MOST_BYTES: usize = 1 << 30;
 const MOST_PLACES: usize = 256;
 /// So many items may be noted before they are taken in without a search.
 const MOST_NOTED: usize = 1024;
+/// Who has noted so many is let go: it is cheaper to load it again.
+const FAR_BEHIND: usize = 64 * MOST_NOTED;
 /// Directions that a graph takes in at once, copied under the lock.
 const BATCH: usize = 64;
 
@@ -44,6 +46,8 @@ pub(super) struct Place {
     /// A thread is at it.
     grower: AtomicBool,
     used: AtomicU64,
+    /// About how much memory it took when it was looked at last.
+    bytes: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -107,10 +111,15 @@ impl Memory {
 
     /// Notes a write that is durable.
     pub(super) fn written(&self, namespace: &str, generation: u64, noting: Noting) {
-        if let Some(place) = self.places.lock().get(namespace) {
-            let mut noted = place.noted.lock();
-            noted.items += noting.items();
-            noted.changes.push_back((generation, noting));
+        let mut places = self.places.lock();
+        let Some(place) = places.get(namespace) else { return };
+        let mut noted = place.noted.lock();
+        noted.items += noting.items();
+        noted.changes.push_back((generation, noting));
+        let far_behind = noted.items > FAR_BEHIND;
+        drop(noted);
+        if far_behind {
+            places.remove(namespace);
         }
     }
 
@@ -126,7 +135,10 @@ impl Memory {
         let mut places = self.places.lock();
         let mut sizes: Vec<(u64, String, usize)> = places
             .iter()
-            .map(|(name, place)| (place.used.load(Ordering::Relaxed), name.clone(), place.bytes()))
+            .map(|(name, place)| {
+                let (used, bytes) = (&place.used, &place.bytes);
+                (used.load(Ordering::Relaxed), name.clone(), bytes.load(Ordering::Relaxed))
+            })
             .collect();
         sizes.sort_unstable();
         let mut bytes: usize = sizes.iter().map(|(_, _, bytes)| bytes).sum();
@@ -163,6 +175,7 @@ impl Place {
             growing: Mutex::default(),
             grower: AtomicBool::new(false),
             used: AtomicU64::new(0),
+            bytes: AtomicUsize::new(0),
         }
     }
 
@@ -182,6 +195,7 @@ impl Place {
         let _one = self.loading.lock().await;
         if !self.is_loaded() {
             let (shelf, generation) = reader.shelf(&self.namespace).await?;
+            self.bytes.store(shelf.bytes(), Ordering::Relaxed);
             *self.shelf.write() = Some(Loaded { shelf, generation });
             self.loaded.store(true, Ordering::Release);
         }
@@ -224,6 +238,7 @@ impl Place {
         }
         let shelf = self.shelf.read();
         let shelf = &shelf.as_ref()?.shelf;
+        self.bytes.store(shelf.bytes(), Ordering::Relaxed);
         let found = shelf.search(search).into_iter();
         Some(found.map(|ranks| Found { id: shelf.id(ranks.key).to_owned(), ranks }).collect())
     }
@@ -266,10 +281,6 @@ impl Place {
             return self.shelf.write().as_mut().is_some_and(|loaded| loaded.shelf.plant(any));
         };
         graph.grow(&rows, next)
-    }
-
-    fn bytes(&self) -> usize {
-        self.shelf.read().as_ref().map_or(0, |loaded| loaded.shelf.bytes())
     }
 }
 

@@ -89,33 +89,40 @@ impl fmt::Debug for Graph {
 mod tests {
     use super::Graph;
 
-    fn direction(n: usize) -> Vec<f32> {
-        let angle = n as f32 / 1000.0;
-        vec![angle.cos(), angle.sin()]
+    use crate::vectors::distance::{cosine, direction};
+
+    /// Points on a long coil.
+    fn point(n: usize) -> Vec<f32> {
+        let turns = [0.02, 0.0037, 0.001_13].map(|turn| n as f32 * turn);
+        direction(&turns.iter().flat_map(|turn| [turn.cos(), turn.sin()]).collect::<Vec<_>>())
     }
 
     fn graph(rows: usize) -> Graph {
-        let graph = Graph::new(2).unwrap();
-        let rows: Vec<_> = (0..rows).map(|row| (row, direction(row))).collect();
+        let graph = Graph::new(6).unwrap();
+        let rows: Vec<_> = (0..rows).map(|row| (row, point(row))).collect();
         assert!(graph.grow(&rows, rows.len()));
         graph
     }
 
     #[test]
     fn it_grows_beyond_what_it_had_room_for() {
-        let graph = graph(3 * super::FIRST_ROWS);
-        assert_eq!(graph.rows(), 3 * super::FIRST_ROWS);
-        let found = graph.near(&direction(1500), 40, |_| true).unwrap();
-        assert!(found.iter().all(|row| row.abs_diff(1500) < 60), "{found:?}");
+        let rows = 3 * super::FIRST_ROWS;
+        let graph = graph(rows);
+        assert_eq!(graph.rows(), rows);
+        for asked in [0, 1500, rows - 1] {
+            let near = |row: &usize| cosine(&point(*row), &point(asked));
+            let found = graph.near(&point(asked), 40, |_| true).unwrap();
+            assert!(found.contains(&asked) && found.iter().all(|row| near(row) > 0.85), "{found:?}");
+        }
     }
 
     #[test]
     fn what_is_not_allowed_is_not_found() {
         let graph = graph(500);
-        let found = graph.near(&direction(0), 20, |row| row % 10 == 0).unwrap();
+        let found = graph.near(&point(0), 20, |row| row % 10 == 0).unwrap();
         assert_eq!(found.len(), 20);
         assert!(found.iter().all(|row| row % 10 == 0), "{found:?}");
-        assert_eq!(graph.near(&direction(0), 20, |_| false), Some(Vec::new()));
+        assert_eq!(graph.near(&point(0), 20, |_| false), Some(Vec::new()));
     }
 
     #[test]

@@ -273,8 +273,11 @@ mod tests {
     use crate::{MemoryItem, MemorySearch, Metadata, SearchMode, Vector};
 
     fn vector(n: usize) -> Vector {
-        let angle = n as f32 / 10_000.0;
-        Vector { model: "m".to_owned(), values: vec![angle.cos(), angle.sin(), 0.25] }
+        let turns = [0.01, 0.0037, 0.001_13, 0.000_31].map(|turn| n as f32 * turn);
+        Vector {
+            model: "m".to_owned(),
+            values: turns.iter().flat_map(|turn| [turn.cos(), turn.sin()]).collect(),
+        }
     }
 
     fn item(n: usize) -> MemoryItem {
@@ -325,11 +328,14 @@ mod tests {
         (0..=TAIL).for_each(|n| shelf.remove(&item(n).id));
         assert_eq!(shelf.slots.len(), TAIL - 1, "the dead are gone");
         assert!(shelf.wants_growth(true), "the graph is another one");
-        for mode in [SearchMode::Exact, SearchMode::Approximate] {
-            assert_eq!(ids(&shelf, 0, mode)[0], item(TAIL + 1).id);
-        }
+        let exact = ids(&shelf, 0, SearchMode::Exact);
+        assert!(exact.iter().all(|id| *id > item(TAIL).id), "{exact:?}");
+        assert_eq!(ids(&shelf, 0, SearchMode::Approximate), exact);
         grow(&mut shelf);
-        assert_eq!(ids(&shelf, 0, SearchMode::Approximate)[0], item(TAIL + 1).id);
+        for n in [TAIL + 1, 6000, 2 * TAIL - 1] {
+            assert_eq!(ids(&shelf, n, SearchMode::Exact)[0], item(n).id);
+            assert_eq!(ids(&shelf, n, SearchMode::Approximate)[0], item(n).id);
+        }
         let words = MemorySearch {
             namespace: "n".to_owned(),
             filter: None,
