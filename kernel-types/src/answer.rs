@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallKey, ExitStatus, JsonText, Mail, PageContent, PageNo, Part, Pid, ProcessInfo, SysError, SyscallNo,
-    Timestamp, TokenUsage, Tokens, ToolResult, ToolSpec,
+    CallKey, ExitStatus, JsonText, Mail, PageContent, PageNo, Part, Pid, ProcessInfo, StepNo, SysError,
+    SyscallNo, Timestamp, TokenUsage, Tokens, ToolResult, ToolSpec,
 };
 
 /// The end of a call: an answer or an error, exactly one.
@@ -66,6 +66,16 @@ pub enum Answer {
     Process(ProcessInfo),
     /// Of `list`.
     Processes(Vec<ProcessInfo>),
+    /// Of `fork`, to the one that is new; the one that forked gets [`Answer::Pid`].
+    Forked {
+        /// The process it is a fork of.
+        from: Pid,
+    },
+    /// Of `checkpoint`, once more: the process went back to it.
+    Restored {
+        /// The step that was the last before.
+        from: StepNo,
+    },
 }
 
 /// A page that `recall` brought back.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BlobHash, Call, CallResult, Capabilities, ExitStatus, Hash, JsonText, LimitName, Mail, MicroUsd, Millis,
-    PageNo, Pid, Recovery, Retention, Signal, Spec, SuspendReason, SyscallNo, Tokens,
+    PageNo, Pid, Recovery, Retention, Signal, Spec, StepNo, SuspendReason, SyscallNo, Tokens,
 };
 
 /// The kind of an event, a column of its record.
@@ -39,6 +39,10 @@ pub enum EventKind {
     MailTaken = 12,
     /// [`Event::CacheMissed`].
     CacheMissed = 13,
+    /// [`Event::Forked`].
+    Forked = 14,
+    /// [`Event::Restored`].
+    Restored = 15,
 }
 
 impl EventKind {
@@ -57,6 +61,8 @@ impl EventKind {
         Self::Exited,
         Self::MailTaken,
         Self::CacheMissed,
+        Self::Forked,
+        Self::Restored,
     ];
 
     /// The kind with this number.
@@ -323,6 +329,33 @@ pub enum Event {
         /// The page there, if it is one.
         page: Option<PageNo>,
     },
+    /// The process began as another was: it goes on from that one's step, with its pages and values.
+    Forked {
+        /// Which moment of which process.
+        of: PastMoment,
+        /// How the calls of that step had ended, in order; `None` for those that are made anew.
+        results: Vec<Option<CallResult>>,
+    },
+    /// The process went back to an earlier step of itself, or of the one it is a fork of.
+    Restored {
+        /// To which moment.
+        to: PastMoment,
+        /// The step that was the last before.
+        from: StepNo,
+        /// As for [`Event::Forked`].
+        results: Vec<Option<CallResult>>,
+    },
+}
+
+/// A process as one of its commits left it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct PastMoment {
+    /// Whose journal tells of it.
+    pub pid: Pid,
+    /// The last record of that commit.
+    pub record: u64,
+    /// The step.
+    pub step: StepNo,
 }
 
 impl Event {
@@ -343,6 +376,8 @@ impl Event {
             Self::Exited { .. } => EventKind::Exited,
             Self::MailTaken { .. } => EventKind::MailTaken,
             Self::CacheMissed { .. } => EventKind::CacheMissed,
+            Self::Forked { .. } => EventKind::Forked,
+            Self::Restored { .. } => EventKind::Restored,
         }
     }
 

@@ -40,7 +40,7 @@ pub use capability::{Capabilities, Effect, ToolGrant};
 pub use catalogue::{Catalogue, CatalogueError, ModelInfo, Pricing};
 pub use codec::{CodecError, decode, encode};
 pub use error::{Blame, ErrorKind, Retry, SysError};
-pub use event::{Decision, Event, EventKind, PageView, Reservation, WaitCause, Waited};
+pub use event::{Decision, Event, EventKind, PageView, PastMoment, Reservation, WaitCause, Waited};
 pub use frame::{Digest, Frame, hash_bytes};
 pub use ids::{BlobHash, CallKey, Epoch, GroupId, Hash, MailId, PageNo, Pid, Seq, StepNo};
 pub use json::JsonText;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Budget, ExitStatus, MailId, Pid, Priority, Signal, Timestamp};
+use crate::{Budget, ExitStatus, MailId, PastMoment, Pid, Priority, Signal, Timestamp};
 
 /// One piece of mail.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -39,4 +39,11 @@ pub enum MailBody {
     Grant(Budget),
     /// Another urgency, set from outside or by the process or one above it.
     Priority(Priority),
+    /// A name for a moment of the process, given from outside.
+    Checkpoint {
+        /// The name.
+        name: String,
+        /// The moment.
+        at: PastMoment,
+    },
 }

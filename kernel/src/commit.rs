@@ -12,7 +12,7 @@ use kernel_types::{AgentRow, BlobHash, Hash, Pid};
 use crate::core::Core;
 use crate::device::panic_text;
 use crate::error::KernelError;
-use crate::image::PageSnapshot;
+use crate::image::PageSource;
 use crate::process::Process;
 use crate::seal::{Heads, Unsealed};
 
@@ -93,9 +93,12 @@ impl Core {
         if process.changes_since_snapshot >= SNAPSHOT_CHANGES {
             self.snapshot(process);
         }
-        let image = process.image.encode().expect("the image holds plain data only");
         // The record of the step is written when the commit is sealed.
         process.number += 1;
+        for checkpoint in process.image.checkpoints.iter_mut().filter(|known| known.at.record == 0) {
+            checkpoint.at.record = process.number;
+        }
+        let image = process.image.encode().expect("the image holds plain data only");
         let row = AgentRow {
             pid: process.pid,
             parent: process.parent,
@@ -139,7 +142,8 @@ impl Core {
         match pager.save() {
             Ok(bytes) => {
                 let blob = kernel_storage::Blob::of(bytes);
-                process.image.snapshot = Some(PageSnapshot { blob: blob.hash, record: process.number });
+                process.image.pages =
+                    PageSource { snapshot: Some(blob.hash), stretches: Vec::new(), after: process.number };
                 process.blobs.push(blob);
                 process.changes_since_snapshot = 0;
             }

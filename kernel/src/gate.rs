@@ -32,6 +32,7 @@ pub(crate) const BUILT: &[SyscallNo] = &[
     SyscallNo::Receive,
     SyscallNo::Lock,
     SyscallNo::Unlock,
+    SyscallNo::Checkpoint,
     SyscallNo::Put,
     SyscallNo::Get,
     SyscallNo::Now,

@@ -1,9 +1,9 @@
 //! The process image: what a store keeps of a process, written with every commit. Small by rule.
 
 use kernel_types::{
-    AgentRow, BlobHash, Budget, Call, CodecError, ExitStatus, Pid, Priority, ProcessInfo, ProcessState,
-    RateLimit, Recovery, Reservation, Seq, Signal, StepNo, SuspendReason, SyscallNo, Timestamp, Usage,
-    WaitReason,
+    AgentRow, BlobHash, Budget, Call, CodecError, ExitStatus, PastMoment, Pid, Priority, ProcessInfo,
+    ProcessState, RateLimit, Recovery, Reservation, Seq, Signal, StepNo, SuspendReason, SyscallNo, Timestamp,
+    Usage, WaitReason,
 };
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,8 @@ use crate::program::Saved;
 
 const KIND: u8 = b'I';
 const VERSION: u16 = 5;
+/// Names of moments that a process has at most.
+const MAX_CHECKPOINTS: usize = 64;
 
 /// The durable part of a process. What never changes (spec, capabilities) is in its first record instead.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -39,8 +41,8 @@ pub(crate) struct Image {
     pub(crate) signal: Option<Signal>,
     pub(crate) suspended: Option<SuspendReason>,
     pub(crate) exited: Option<ExitStatus>,
-    /// The page table: a snapshot and the record after which changes follow.
-    pub(crate) snapshot: Option<PageSnapshot>,
+    /// What its page table is rebuilt from.
+    pub(crate) pages: PageSource,
     /// Bodies a tool left for a following `page_alloc`.
     pub(crate) attachments: Vec<BlobHash>,
     /// The number of the last piece of mail sent.
@@ -49,14 +51,46 @@ pub(crate) struct Image {
     pub(crate) pings: u32,
     /// The one in flight.
     pub(crate) ping: Option<OpenPing>,
+    /// Moments that have names.
+    pub(crate) checkpoints: Vec<Checkpoint>,
+    /// What it is a fork of.
+    pub(crate) origin: Option<PastMoment>,
 }
 
-/// Where a snapshot of the page table lies.
+/// What a page table is rebuilt from: a snapshot, if there is one, the changes of stretches of journals, then those of the
+/// process's own records from some number on.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct PageSource {
+    pub(crate) snapshot: Option<BlobHash>,
+    /// Of whom it was forked from, or of itself before it went back. A snapshot makes them superfluous.
+    pub(crate) stretches: Vec<Stretch>,
+    /// Changes of its own count from behind this record on.
+    pub(crate) after: u64,
+}
+
+impl PageSource {
+    /// The same table as of the record `upto` of `pid`, whose own this is, for one whose next record follows `after`.
+    pub(crate) fn inherited(&self, pid: Pid, upto: u64, after: u64) -> Self {
+        let mut stretches = self.stretches.clone();
+        stretches.push(Stretch { pid, after: self.after, upto });
+        Self { snapshot: self.snapshot, stretches, after }
+    }
+}
+
+/// The page changes in records of a process behind number `after` and up to `upto`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct PageSnapshot {
-    pub(crate) blob: BlobHash,
-    /// The last record whose changes are in it.
-    pub(crate) record: u64,
+pub(crate) struct Stretch {
+    pub(crate) pid: Pid,
+    pub(crate) after: u64,
+    pub(crate) upto: u64,
+}
+
+/// A moment that has a name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) name: String,
+    /// The record is 0 until the commit that it means is built.
+    pub(crate) at: PastMoment,
 }
 
 /// A ping that has no outcome yet.
@@ -84,6 +118,7 @@ pub(crate) struct Pending {
     pub(crate) recovery: Recovery,
     /// What it holds of its process's budget; nothing if it was not sent when its kernel shut down.
     pub(crate) reserved: Reservation,
+    /// The first is 1. 0: it goes through the gate once its process runs.
     pub(crate) attempt: u32,
     /// For calls that wait in the kernel: give up then.
     pub(crate) deadline: Option<Timestamp>,
@@ -98,6 +133,29 @@ impl Image {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         kernel_types::decode(KIND, VERSION, bytes)
+    }
+
+    /// What is left of its limits, whatever is in flight; `None` is unlimited.
+    pub(crate) fn left(&self) -> Budget {
+        let (limit, used) = (&self.budget, &self.usage);
+        Budget {
+            calls: limit.calls.map(|n| n.saturating_sub(used.calls)),
+            tokens: limit.tokens.map(|n| n.saturating_sub(used.tokens())),
+            cost: limit.cost.map(|n| n.saturating_sub(used.cost)),
+            steps: limit.steps.map(|n| n.saturating_sub(used.steps)),
+            tool_calls: limit.tool_calls.map(|n| n.saturating_sub(used.tool_calls)),
+            wall_time: limit.wall_time.map(|n| n.saturating_sub(used.wall_time)),
+            children: limit.children,
+        }
+    }
+
+    /// Gives a moment a name; one that had the name before loses it, and the oldest loses its own where there are too many.
+    pub(crate) fn name_moment(&mut self, name: &str, at: PastMoment) {
+        self.checkpoints.retain(|known| known.name != name);
+        if self.checkpoints.len() >= MAX_CHECKPOINTS {
+            self.checkpoints.remove(0);
+        }
+        self.checkpoints.push(Checkpoint { name: name.to_owned(), at });
     }
 
     /// The most that what is in flight can cost: calls of devices that were sent, or are about to be, and a ping.

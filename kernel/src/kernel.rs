@@ -14,7 +14,9 @@ use crate::builder::KernelBuilder;
 use crate::core::{Core, Mode};
 use crate::engine::Shared;
 use crate::error::KernelError;
+use crate::fork::{Resumable, fork_under, restore_under};
 use crate::ledger::{Account, tenant_number};
+use crate::past::{Moment, moment};
 
 /// How long a shutdown waits for the engine's thread.
 const LET_GO: Duration = Duration::from_secs(5);
@@ -209,6 +211,32 @@ impl Kernel {
     pub async fn recover(&self) -> Result<Vec<Pid>, KernelError> {
         let live = self.live_rows().await?;
         self.take_over(live).await
+    }
+
+    /// Makes a process that goes on from a moment of another, which may be running: see [`fork`](crate::fork()). It runs once it
+    /// is resumed.
+    ///
+    /// # Errors
+    /// As [`fork`](crate::fork()).
+    pub async fn fork(&self, of: Pid, at: &Moment, name: Option<&str>) -> Result<Resumable, KernelError> {
+        let epoch = self.ask(|core| core.epoch).await?;
+        fork_under(&*self.shared.parts.store, epoch, of, at, name).await
+    }
+
+    /// Takes a process back to an earlier moment, see [`restore`](crate::restore()). This kernel lets go of it, and runs it once it is
+    /// resumed.
+    ///
+    /// # Errors
+    /// As [`restore`](crate::restore()). Then a process that it ran can be resumed from where it was.
+    pub async fn restore(&self, pid: Pid, at: &Moment) -> Result<Resumable, KernelError> {
+        moment(&*self.shared.parts.store, pid, at).await?;
+        let epoch = self
+            .ask(move |core| {
+                core.drop_process(pid);
+                core.epoch
+            })
+            .await?;
+        restore_under(&*self.shared.parts.store, epoch, pid, at).await
     }
 
     async fn live_rows(&self) -> Result<Vec<AgentRow>, KernelError> {

@@ -117,6 +117,10 @@ impl Core {
                     core.log(process, None, Event::MailTaken { mail });
                     core.prioritised(process, priority);
                 }
+                MailBody::Checkpoint { .. } => {
+                    process.consumed.push(mail.id);
+                    core.named(process, mail);
+                }
                 _ => {
                     process.mailbox += usize::from(matches!(mail.body, MailBody::Message(_)));
                     process.inbox.push_back(mail);
@@ -176,6 +180,14 @@ impl Core {
         if let Some((_, holder)) = self.locks.waits_for(process.pid) {
             self.lend(holder);
         }
+    }
+
+    /// Takes a name for a moment that came from outside.
+    pub(crate) fn named(&mut self, process: &mut Process, mail: Mail) {
+        if let MailBody::Checkpoint { name, at } = &mail.body {
+            process.image.name_moment(name, *at);
+        }
+        self.log(process, None, Event::MailTaken { mail });
     }
 
     /// Sets a process aside.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kernel_context::{PagerError, SentPrompt, expected_cache};
 use kernel_types::{
     Answer, BlobHash, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, Frame, InferArgs,
-    PageView, Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, TokenUsage, Tokens, ToolCallArgs,
-    ToolMode, ToolSpec,
+    PageView, PastMoment, Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, TokenUsage, Tokens,
+    ToolCallArgs, ToolMode, ToolSpec,
 };
 
 use crate::core::{Core, Spent};
@@ -509,6 +509,10 @@ impl Core {
                 let result = self.send_priority(process, *pid, *priority);
                 answered(call, result)
             }
+            Call::Checkpoint { name } => {
+                let result = checkpoint(process, name);
+                answered(call, result)
+            }
             Call::Spawn(spec) => match self.check_spawn(process, spec) {
                 Ok(child) => Prepared { child: Some(child), ..waits },
                 Err(NoSpawn::Limit(decision)) => Prepared::refused(call, decision),
@@ -520,6 +524,17 @@ impl Core {
             ),
         }
     }
+}
+
+/// Names the commit of this step, which must follow.
+fn checkpoint(process: &mut Process, name: &str) -> CallResult {
+    crate::past::check_name(name)?;
+    let at = PastMoment { pid: process.pid, record: 0, step: process.image.step };
+    process.image.name_moment(name, at);
+    if let Some(preparing) = &mut process.preparing {
+        preparing.must_commit = true;
+    }
+    Ok(Answer::Done)
 }
 
 /// Identifies what a provider sees before the messages.

@@ -304,17 +304,13 @@ impl Process {
 
     /// What is left of the budget; `None` is unlimited.
     pub(crate) fn left(&self) -> Budget {
-        let (limit, used, held) = (&self.image.budget, &self.image.usage, &self.reserved);
+        let (left, held) = (self.image.left(), &self.reserved);
         Budget {
-            calls: limit.calls.map(|n| n.saturating_sub(used.calls).saturating_sub(held.calls)),
-            tokens: limit.tokens.map(|n| n.saturating_sub(used.tokens()).saturating_sub(held.tokens)),
-            cost: limit.cost.map(|n| n.saturating_sub(used.cost).saturating_sub(held.cost)),
-            steps: limit.steps.map(|n| n.saturating_sub(used.steps)),
-            tool_calls: limit
-                .tool_calls
-                .map(|n| n.saturating_sub(used.tool_calls).saturating_sub(held.tool_calls)),
-            wall_time: limit.wall_time.map(|n| n.saturating_sub(used.wall_time)),
-            children: limit.children,
+            calls: left.calls.map(|n| n.saturating_sub(held.calls)),
+            tokens: left.tokens.map(|n| n.saturating_sub(held.tokens)),
+            cost: left.cost.map(|n| n.saturating_sub(held.cost)),
+            tool_calls: left.tool_calls.map(|n| n.saturating_sub(held.tool_calls)),
+            ..left
         }
     }
 

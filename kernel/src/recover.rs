@@ -7,17 +7,17 @@ use std::sync::Arc;
 use kernel_context::{Change, Pager, PagerConfig, PagerError, PagerFactory};
 use kernel_storage::Store;
 use kernel_types::{
-    AgentRow, BlobHash, Call, Decision, ErrorKind, Event, EventKind, Hash, MailBody, Pid, Record, Recovery,
-    Reservation, SuspendReason, SysError, SyscallNo,
+    AgentRow, BlobHash, Call, CallResult, Decision, ErrorKind, Event, EventKind, Hash, MailBody, Pid, Record,
+    Recovery, Reservation, SuspendReason, SysError, SyscallNo,
 };
 
 use crate::bodies::{Bodies, View};
 use crate::core::{Core, Spent};
 use crate::error::KernelError;
-use crate::image::Image;
+use crate::image::{Image, OpenCall, Stretch};
 use crate::ledger::is_from_above;
 use crate::parts::Parts;
-use crate::process::Process;
+use crate::process::{Preparing, Process};
 use crate::seal::Heads;
 
 const PAGE: usize = 1024;
@@ -45,7 +45,7 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
     let mut staged = HashMap::new();
     let config = parts.pager_config(&spec);
     let shelf = Shelf { store, bodies, pagers: &*parts.pagers, config: &config };
-    let pager = load_pager(&shelf, &image, pid, &mut staged).await?;
+    let pager = load_pager(&shelf, &image, pid, row.records, &mut staged).await?;
     let mut process =
         Process::new(pid, row.parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
     process.pager = pager;
@@ -57,10 +57,10 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
         let open = &process.image.open[index];
         if let Some(number) = open.outcome {
             let record = store.records(pid, number, 1).await?;
-            let Some(Event::Outcome { result, .. }) = event_of(store, record.first()).await? else {
-                return Err(damaged(format!("record {number} is not the outcome it should be")));
-            };
-            process.results[index] = Some(result);
+            let told = event_of(store, record.first()).await?;
+            let result = told.and_then(|event| result_in(event, index));
+            let missing = || damaged(format!("record {number} is not the outcome it should be"));
+            process.results[index] = Some(result.ok_or_else(missing)?);
         } else if let Some(child) = open.pending.as_ref().and_then(|pending| pending.child)
             && store.agent(child).await?.is_some()
         {
@@ -86,6 +86,17 @@ async fn pages_of(store: &dyn Store, row: &AgentRow) -> Result<Hash, KernelError
     }
 }
 
+/// How a call of the last step ended, told by the record that its process names for it.
+pub(crate) fn result_in(event: Event, index: usize) -> Option<CallResult> {
+    match event {
+        Event::Outcome { result, .. } => Some(result),
+        Event::Forked { results, .. } | Event::Restored { results, .. } => {
+            results.into_iter().nth(index).flatten()
+        }
+        _ => None,
+    }
+}
+
 /// The image of a row that nobody changed.
 pub(crate) fn image_of(row: &AgentRow) -> Result<Image, KernelError> {
     let damaged = |reason: String| KernelError::Damaged { pid: row.pid, reason };
@@ -103,45 +114,48 @@ pub(crate) struct Shelf<'a> {
     pub(crate) config: &'a PagerConfig,
 }
 
-/// Rebuilds the page table: the last snapshot and the changes after it.
+/// Rebuilds the page table as of the record `last`: the snapshot before it and the changes between.
 pub(crate) async fn load_pager(
     shelf: &Shelf<'_>,
     image: &Image,
     pid: Pid,
+    last: u64,
     staged: &mut HashMap<BlobHash, Arc<str>>,
 ) -> Result<Option<Box<dyn Pager>>, KernelError> {
     let Shelf { store, bodies, pagers, config } = *shelf;
     let damaged = |reason: String| KernelError::Damaged { pid, reason };
     let mut pager = None;
-    let mut next = 1;
-    if let Some(snapshot) = image.snapshot {
-        let bytes = blob(store, snapshot.blob)
-            .await?
-            .ok_or_else(|| damaged("its page table is missing".to_owned()))?;
+    if let Some(snapshot) = image.pages.snapshot {
+        let bytes =
+            blob(store, snapshot).await?.ok_or_else(|| damaged("its page table is missing".to_owned()))?;
         pager = Some(
             serve(store, bodies, staged, |view| pagers.load(config, &bytes, view))
                 .await?
                 .map_err(|error| damaged(error.to_string()))?,
         );
-        next = snapshot.record + 1;
     }
-    loop {
-        let records = store.records(pid, next, PAGE).await?;
-        let Some(last) = records.last() else { break };
-        next = last.number + 1;
-        for record in records.iter().filter(|record| record.kind == EventKind::Pages as u8) {
-            let Some(Event::Pages { changes }) = event_of(store, Some(record)).await? else {
-                return Err(damaged(format!("record {} does not hold page changes", record.number)));
-            };
-            let changes: Vec<Change> = changes.read().map_err(|error| damaged(error.to_string()))?;
-            if pager.is_none() {
-                pager = Some(pagers.make(config).map_err(|error| damaged(error.to_string()))?);
-            }
-            let Some(pager) = &mut pager else { continue };
-            for change in changes {
-                serve(store, bodies, staged, |view| pager.apply(&change, view))
-                    .await?
-                    .map_err(|error| damaged(format!("page change of record {}: {error}", record.number)))?;
+    let own = Stretch { pid, after: image.pages.after, upto: last };
+    for stretch in image.pages.stretches.iter().copied().chain([own]) {
+        let mut next = stretch.after + 1;
+        while next <= stretch.upto {
+            let limit = usize::try_from(stretch.upto - next + 1).unwrap_or(PAGE).min(PAGE);
+            let records = store.records(stretch.pid, next, limit).await?;
+            let Some(last) = records.last() else { break };
+            next = last.number + 1;
+            for record in records.iter().filter(|record| record.kind == EventKind::Pages as u8) {
+                let Some(Event::Pages { changes }) = event_of(store, Some(record)).await? else {
+                    return Err(damaged(format!("record {} does not hold page changes", record.number)));
+                };
+                let changes: Vec<Change> = changes.read().map_err(|error| damaged(error.to_string()))?;
+                if pager.is_none() {
+                    pager = Some(pagers.make(config).map_err(|error| damaged(error.to_string()))?);
+                }
+                let Some(pager) = &mut pager else { continue };
+                for change in changes {
+                    serve(store, bodies, staged, |view| pager.apply(&change, view)).await?.map_err(
+                        |error| damaged(format!("page change of record {}: {error}", record.number)),
+                    )?;
+                }
             }
         }
     }
@@ -275,9 +289,15 @@ impl Core {
         } else if process.image.suspended.is_none() {
             self.start_clock(process);
         }
-        for index in 0..process.image.open.len() {
-            if process.image.open[index].outcome.is_none() {
-                self.recover_call(process, index);
+        let is_open = |open: &&OpenCall| open.outcome.is_none();
+        let new = |open: &OpenCall| open.pending.as_ref().is_some_and(|pending| pending.attempt == 0);
+        if process.image.open.iter().filter(is_open).any(new) {
+            self.make_anew(process);
+        } else {
+            for index in 0..process.image.open.len() {
+                if process.image.open[index].outcome.is_none() {
+                    self.recover_call(process, index);
+                }
             }
         }
         self.ping_lost(process);
@@ -297,6 +317,10 @@ impl Core {
                     process.mailbox += 1;
                     process.inbox.push_back(mail);
                 }
+                MailBody::Checkpoint { .. } => {
+                    process.consumed.push(mail.id);
+                    self.named(process, mail);
+                }
                 MailBody::ChildExit { pid, .. } => {
                     process.children.insert(pid);
                     process.inbox.push_back(mail);
@@ -305,6 +329,15 @@ impl Core {
             }
         }
         self.queue_commit(process);
+    }
+
+    /// The calls of a step that it goes back to: those that have not ended pass the gate as if its program had just made them.
+    fn make_anew(&mut self, process: &mut Process) {
+        let again = process.image.open.iter_mut().map(|open| Some(open.pending.take()?.call));
+        let calls = again.collect();
+        process.preparing =
+            Some(Preparing { calls, local_pass: false, next: 0, must_commit: true, exit: None });
+        self.prepare(process);
     }
 
     /// A call that had no outcome when the kernel stopped.

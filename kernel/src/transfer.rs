@@ -7,13 +7,14 @@ use std::sync::Arc;
 use kernel_context::transfer::{Imported, SpaceHeader, TransferError, export};
 use kernel_context::{Change, MemorySwap, Pager, PagerConfig, PagerError, PagerFactory, Swap};
 use kernel_storage::{Blob, Store};
-use kernel_types::{BlobHash, Call, ErrorKind, Pid, Spec, SysError};
+use kernel_types::{AgentRow, BlobHash, Call, ErrorKind, Pid, Spec, SysError};
 use tokio::sync::oneshot;
 
 use crate::bodies::{Bodies, View};
 use crate::core::Core;
 use crate::error::KernelError;
 use crate::kernel::Kernel;
+use crate::past::{Moment, moment};
 use crate::process::Process;
 
 /// Bytes of the cache that loading uses; bodies are kept beside it.
@@ -40,10 +41,36 @@ impl StoredSpace {
         config: &PagerConfig,
     ) -> Result<Self, KernelError> {
         let row = store.agent(pid).await?.ok_or(KernelError::UnknownProcess(pid))?;
-        let image = crate::recover::image_of(&row)?;
+        Self::of_row(store, &row, pagers, config).await
+    }
+
+    /// Reads the pages that a process had at an earlier moment.
+    ///
+    /// # Errors
+    /// As [`StoredSpace::read`], and those of [`moment`](crate::moment).
+    pub async fn read_at(
+        store: &dyn Store,
+        pid: Pid,
+        at: &Moment,
+        pagers: &dyn PagerFactory,
+        config: &PagerConfig,
+    ) -> Result<Self, KernelError> {
+        let at = moment(store, pid, at).await?;
+        let version = store.as_of(at.pid, at.record).await?.ok_or(KernelError::UnknownProcess(pid))?;
+        Self::of_row(store, &version.row, pagers, config).await
+    }
+
+    async fn of_row(
+        store: &dyn Store,
+        row: &AgentRow,
+        pagers: &dyn PagerFactory,
+        config: &PagerConfig,
+    ) -> Result<Self, KernelError> {
+        let pid = row.pid;
+        let image = crate::recover::image_of(row)?;
         let (bodies, mut staged) = (Bodies::new(CACHE), HashMap::new());
         let shelf = crate::recover::Shelf { store, bodies: &bodies, pagers, config };
-        let found = crate::recover::load_pager(&shelf, &image, pid, &mut staged).await?;
+        let found = crate::recover::load_pager(&shelf, &image, pid, row.records, &mut staged).await?;
         let empty =
             || pagers.make(config).map_err(|error| KernelError::Damaged { pid, reason: error.to_string() });
         let pager = found.map_or_else(empty, Ok)?;

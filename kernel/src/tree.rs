@@ -9,7 +9,7 @@ use kernel_types::{
 
 use crate::core::{Core, Spent};
 use crate::device::panic_text;
-use crate::image::Image;
+use crate::image::{Image, PageSource};
 use crate::process::Process;
 use crate::program::{Program, ProgramError, ProgramFactory, Saved};
 
@@ -79,11 +79,13 @@ impl Core {
             signal: None,
             suspended: None,
             exited: None,
-            snapshot: None,
+            pages: PageSource::default(),
             attachments: Vec::new(),
             mail_number: 0,
             pings: 0,
             ping: None,
+            checkpoints: Vec::new(),
+            origin: None,
         };
         let event = Event::Spawned { spec: spec.clone(), parent, capabilities: capabilities.clone() };
         let mut process =

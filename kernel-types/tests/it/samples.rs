@@ -4,10 +4,10 @@ use kernel_types::{
     AgentRow, Answer, Blame, Budget, Call, CallKey, Capabilities, Decision, Effect, Epoch, ErrorKind, Event,
     ExitStatus, Hash, Importance, InferArgs, Inference, JsonText, LimitName, Mail, MailBody, MailId,
     MemoryQuery, MicroUsd, Millis, NewPage, Origin, PageBody, PageContent, PageKind, PageNo, PageView, Part,
-    Pid, Priority, ProcessInfo, ProcessState, RateLimit, RateUnit, RecallArgs, RecallQuery, Recalled,
-    ReceiveArgs, Record, Recovery, Reservation, Retention, Retry, SendArgs, Seq, Signal, Spec, StepNo,
-    SuspendReason, SysError, SyscallNo, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolGrant, ToolMode,
-    ToolResult, ToolSpec, Usage, WaitArgs, WaitCause, WaitReason, Waited, hash_bytes,
+    PastMoment, Pid, Priority, ProcessInfo, ProcessState, RateLimit, RateUnit, RecallArgs, RecallQuery,
+    Recalled, ReceiveArgs, Record, Recovery, Reservation, Retention, Retry, SendArgs, Seq, Signal, Spec,
+    StepNo, SuspendReason, SysError, SyscallNo, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolGrant,
+    ToolMode, ToolResult, ToolSpec, Usage, WaitArgs, WaitCause, WaitReason, Waited, hash_bytes,
 };
 
 pub(crate) fn pid(n: u128) -> Pid {
@@ -264,6 +264,8 @@ pub(crate) fn answers() -> Vec<Answer> {
         Answer::Random(u64::MAX),
         Answer::Process(info(ProcessState::Ready)),
         Answer::Processes(states().into_iter().map(info).collect()),
+        Answer::Forked { from: pid(13) },
+        Answer::Restored { from: StepNo(14) },
     ]
 }
 
@@ -302,6 +304,7 @@ pub(crate) fn mail() -> Vec<Mail> {
         MailBody::ChildExit { pid: pid(1), status: ExitStatus::Ok(String::new()), refund: budget() },
         MailBody::Grant(budget()),
         MailBody::Priority(Priority::LOWEST),
+        MailBody::Checkpoint { name: "before".to_owned(), at: moment() },
     ];
     let mail = bodies.into_iter().zip(1..).map(|(body, number)| Mail {
         id: MailId { sender: pid(10), number },
@@ -310,6 +313,10 @@ pub(crate) fn mail() -> Vec<Mail> {
         sent_at: Timestamp(12),
     });
     mail.collect()
+}
+
+fn moment() -> PastMoment {
+    PastMoment { pid: pid(12), record: 345, step: StepNo(67) }
 }
 
 pub(crate) fn decisions() -> Vec<Decision> {
@@ -350,6 +357,8 @@ pub(crate) fn events() -> Vec<Event> {
             segment: Some(3),
             page: Some(PageNo(4)),
         },
+        Event::Forked { of: moment(), results: vec![None, Some(Ok(Answer::Done))] },
+        Event::Restored { to: moment(), from: StepNo(70), results: Vec::new() },
     ];
     events.extend(exit_statuses().into_iter().map(|status| Event::Exited { status }));
     let intents =

@@ -184,6 +184,7 @@ impl Sample {
                 | SyscallNo::Send
                 | SyscallNo::Lock
                 | SyscallNo::Unlock
+                | SyscallNo::Checkpoint
                 | SyscallNo::Put,
                 Answer::Done,
             ) => true,

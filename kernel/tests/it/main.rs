@@ -15,6 +15,7 @@ mod locks;
 mod mailbox;
 mod mediation;
 mod paid;
+mod past;
 mod patience;
 #[cfg(feature = "local")]
 mod prefix;
