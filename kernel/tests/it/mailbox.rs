@@ -8,7 +8,7 @@ use kernel::{MailboxOptions, StoreMailbox};
 use kernel_storage::conformance::{Fixture, InPlace};
 use kernel_storage::{
     Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, Store, StoreError,
-    StoreErrorKind, store_conformance,
+    StoreErrorKind, Version, store_conformance,
 };
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
 use tokio::sync::Semaphore;
@@ -89,6 +89,9 @@ impl Journal for Stubborn {
     }
     async fn values(&self, _: Pid) -> Result<Vec<(String, String)>, StoreError> {
         Ok(Vec::new())
+    }
+    async fn as_of(&self, _: Pid, _: u64) -> Result<Option<Version>, StoreError> {
+        Ok(None)
     }
 }
 

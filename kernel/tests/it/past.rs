@@ -116,7 +116,7 @@ async fn the_pages_of_a_moment_render_the_prompt_of_its_step() {
             let pagers = Replacement::default();
             let space = StoredSpace::read_at(&*store, pid, &at, &pagers, &config).await.unwrap();
             assert_eq!(space.pager().count() as u64, step);
-            let swap = MemorySwap::new();
+            let mut swap = MemorySwap::default();
             for status in space.pager().pages() {
                 let body = store.blobs(&[status.body]).await.unwrap().remove(0).unwrap();
                 swap.insert(std::str::from_utf8(&body).unwrap());
