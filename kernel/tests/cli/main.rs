@@ -15,6 +15,7 @@ mod limits;
 mod loopback;
 mod main_job;
 mod mem;
+mod moments;
 mod providers;
 mod questions;
 mod top;

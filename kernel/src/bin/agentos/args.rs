@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use kernel::Moment;
 use kernel_types::{MicroUsd, Millis, Priority, RateLimit, Signal};
 
 use crate::cpu::CpuChoice;
@@ -125,6 +126,24 @@ pub(crate) enum Command {
     /// Ten levels are twice the share of a model's slots, for the process and all below it together. Works beside a running
     /// kernel, for a call that waits already too.
     Nice(NiceArgs),
+    /// Give a moment of a process a name: now, or an earlier step.
+    ///
+    /// Works beside a running kernel and on ended processes. `agentos fork`, `restore`, `mem` and `export` take the name with
+    /// --at. The same name given again moves.
+    Checkpoint(CheckpointArgs),
+    /// List the moments of a process that have names.
+    Checkpoints(CheckpointsArgs),
+    /// Make a process that goes on from a moment of another, running or ended.
+    ///
+    /// It has the state, the pages and the values of that moment, a pid of its own, and what was left of the limits. Nothing is
+    /// copied and nothing runs: `agentos resume` does. Calls that had not ended then are made anew, those that are not safe
+    /// to repeat are reported to the agent as interrupted.
+    Fork(ForkArgs),
+    /// Take a process back to an earlier moment of itself.
+    ///
+    /// State, pages and values are those of then; what it spent since stays spent, its mail and its checkpoints stay, its locks are
+    /// given up. What it did since stays in the journal, and can be forked. `agentos resume` goes on.
+    Restore(RestoreArgs),
     /// Write the pages of a process to standard output, one JSON object a line.
     ///
     /// What a process remembers, for people to read and for `agentos import` on another machine: each page with its text,
@@ -329,6 +348,48 @@ pub(crate) struct LogsArgs {
 pub(crate) struct MemArgs {
     /// The process, or the beginning of its pid.
     pub(crate) pid: String,
+    /// As of a moment: the number of a step, or a checkpoint's name.
+    #[arg(long, value_name = "STEP|NAME")]
+    pub(crate) at: Option<Moment>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+    /// The name [default: `step-` and the number].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Which moment: the number of a step, or another name.
+    #[arg(long, value_name = "STEP|NAME", default_value = "now")]
+    pub(crate) at: Moment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointsArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForkArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+    /// The moment: the number of a step, or a checkpoint's name.
+    #[arg(long, value_name = "STEP|NAME", default_value = "now")]
+    pub(crate) at: Moment,
+    /// What the new process is called [default: as the other].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The process, or the beginning of its pid.
+    pub(crate) pid: String,
+    /// The moment: the number of a step, or a checkpoint's name.
+    #[arg(long, value_name = "STEP|NAME")]
+    pub(crate) at: Moment,
 }
 
 #[derive(Debug, Args)]
@@ -349,6 +410,9 @@ pub(crate) struct ResumeArgs {
 pub(crate) struct ExportArgs {
     /// The process, or the beginning of its pid.
     pub(crate) pid: String,
+    /// As of a moment: the number of a step, or a checkpoint's name.
+    #[arg(long, value_name = "STEP|NAME")]
+    pub(crate) at: Option<Moment>,
 }
 
 #[derive(Debug, Args)]

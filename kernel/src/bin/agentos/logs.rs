@@ -150,6 +150,10 @@ impl Log {
             Event::CacheMissed { expected, reported, segment, page } => {
                 word("warning", missed(*expected, *reported, *segment, *page))
             }
+            Event::Forked { of, .. } => word("forked", format!("from step {} of {}", of.step, of.pid)),
+            Event::Restored { to, from, .. } => {
+                word("went back", format!("from step {from} to step {} of {}", to.step, to.pid))
+            }
             Event::MailTaken { mail } => word("mail", clipped(&posted(&mail.body), SHOWN)),
             _ => word("event", clipped(&format!("{event:?}"), SHOWN)),
         }
@@ -314,6 +318,7 @@ fn ended(status: &ExitStatus) -> String {
 fn posted(body: &MailBody) -> String {
     match body {
         MailBody::Priority(priority) => format!("priority {priority}"),
+        MailBody::Checkpoint { name, at } => format!("checkpoint {name}: step {}", at.step),
         MailBody::Grant(more) => {
             let amounts = [
                 more.tokens.map(|tokens| format!("{tokens} tokens")),

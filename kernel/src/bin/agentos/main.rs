@@ -18,6 +18,7 @@ mod logs;
 mod map;
 mod mem;
 mod model;
+mod moments;
 mod output;
 mod parse;
 mod printer;
@@ -79,6 +80,10 @@ async fn execute(parsed: &Parsed, ui: &Ui) -> Result<Exit, Failure> {
         Command::Kill(args) => kill::kill(global, args, ui).await,
         Command::Grant(args) => kill::grant(global, args, ui).await,
         Command::Nice(args) => kill::nice(global, args, ui).await,
+        Command::Checkpoint(args) => moments::checkpoint(global, args, ui).await,
+        Command::Checkpoints(args) => moments::checkpoints(global, args, ui).await,
+        Command::Fork(args) => moments::fork(global, args, ui).await,
+        Command::Restore(args) => moments::restore(global, args, ui).await,
         Command::Export(args) => transfer::export(global, args).await,
         Command::Import(args) => transfer::import(global, args, ui).await,
         Command::Audit { command: AuditCommand::Verify(args) } => audit::verify(global, args, ui).await,

@@ -36,7 +36,7 @@ pub(crate) async fn mem(global: &Global, args: &MemArgs, ui: &Ui) -> Result<Exit
         .hint(format!("run `agentos audit verify {}`", row.pid))
     };
     let spec = ps::spec(&store, &row).await?.ok_or_else(unreadable)?;
-    let space = stored::space(&store, &row).await?;
+    let space = stored::space(&store, &row, args.at.as_ref()).await?;
     let explanation = space.pager().explain(now()).map_err(|error| {
         Failure::new(Exit::BadInput, format!("process {} does not load: {error}", row.pid))
             .hint(format!("run `agentos audit verify {}`", row.pid))

@@ -1,6 +1,6 @@
 //! Pages of processes as the store has them.
 
-use kernel::StoredSpace;
+use kernel::{Moment, StoredSpace};
 use kernel_context::{PagerConfig, Replacement};
 use kernel_llm::{LocalConfig, model_info};
 use kernel_storage::{Journal, SqliteStore};
@@ -10,10 +10,18 @@ use crate::cpu::CpuChoice;
 use crate::failure::Failure;
 use crate::ps;
 
-/// The pages of a process, running or ended, as its last commit left them.
-pub(crate) async fn space(store: &SqliteStore, row: &AgentRow) -> Result<StoredSpace, Failure> {
+/// The pages of a process, running or ended, as its last commit left them, or as they were at an earlier moment.
+pub(crate) async fn space(
+    store: &SqliteStore,
+    row: &AgentRow,
+    at: Option<&Moment>,
+) -> Result<StoredSpace, Failure> {
     let config = config(store, row).await?;
-    Ok(StoredSpace::read(store, row.pid, &Replacement::default(), &config).await?)
+    let pagers = Replacement::default();
+    Ok(match at {
+        None => StoredSpace::read(store, row.pid, &pagers, &config).await?,
+        Some(at) => StoredSpace::read_at(store, row.pid, at, &pagers, &config).await?,
+    })
 }
 
 /// The window as `run` configured it: what it chose is in the spec, the cache is that of the model. A child that names no

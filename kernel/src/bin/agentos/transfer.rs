@@ -28,7 +28,7 @@ const RECALL: u64 = 1400;
 
 pub(crate) async fn export(global: &Global, args: &ExportArgs) -> Result<Exit, Failure> {
     let (store, row) = data::attach_for(global, &args.pid).await?;
-    let space = stored::space(&store, &row).await?;
+    let space = stored::space(&store, &row, args.at.as_ref()).await?;
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     match space.write(&mut out) {
         // Whoever closed the other end has read enough.
