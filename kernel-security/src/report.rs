@@ -44,6 +44,8 @@ pub enum Fault {
     Orphan,
     /// A blob's bytes do not match its address.
     Content,
+    /// An earlier version of a process is not the one that its journal tells of.
+    Version,
 }
 
 /// One thing that is wrong, with the row it is wrong in. Shown as one line.
@@ -118,6 +120,7 @@ impl fmt::Display for Fault {
             Self::Truncated => "truncated",
             Self::Orphan => "orphan",
             Self::Content => "content",
+            Self::Version => "version",
         })
     }
 }

@@ -10,9 +10,10 @@ use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kernel_types::{AgentRow, BlobHash, Pid, Record, hash_bytes};
+use kernel_types::{AgentRow, BlobHash, Hash, Pid, Record, hash_bytes};
 use thiserror::Error;
 
+use crate::chain::seal_row;
 use crate::report::{Fault, Finding, Report};
 use crate::walk::{Body, ChainWalk};
 
@@ -63,6 +64,10 @@ pub trait AuditSource: Send + Sync {
 
     /// The bodies at these addresses, in this order; `None` for what is not there.
     async fn bodies(&self, addresses: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, AuditError>;
+
+    /// The row as the last commit left it whose records end at number `number` or before, if one is kept; in words, why it
+    /// cannot be read.
+    async fn version(&self, pid: Pid, number: u64) -> Result<Option<Result<AgentRow, String>>, AuditError>;
 }
 
 /// Checks everything in `source`: bodies against their addresses, seals, chains, heads, bodies against the chain, images
@@ -195,10 +200,51 @@ impl Audit<'_> {
             self.named.entry(child).or_insert_with(by);
         }
         self.check_there(row.pid, &walked.blobs).await?;
+        self.check_versions(row, &walked.steps).await?;
         match beyond {
             Some(number) => self.check_beyond(row.pid, number).await,
             None => Ok(()),
         }
+    }
+
+    /// Checks the versions that are kept of a process against the steps that its chain tells of, from the last back.
+    async fn check_versions(
+        &mut self,
+        row: &AgentRow,
+        steps: &BTreeMap<u64, Option<(Hash, u64)>>,
+    ) -> Result<(), AuditError> {
+        let (pid, mut number) = (row.pid, row.records);
+        while let Some(version) = self.source.version(pid, number).await? {
+            let version = match version {
+                Ok(version) => version,
+                Err(detail) => {
+                    // Where it lies is in the words; what lies before it is not read.
+                    self.report.add(Finding::agent(pid, Fault::Version, detail));
+                    return Ok(());
+                }
+            };
+            let records = version.records;
+            let wrong = match steps.get(&records) {
+                _ if seal_row(&version) != version.seal => {
+                    Some("the version kept with it does not match its seal")
+                }
+                None => Some("a version is kept with it, but no step ends with it"),
+                // What cannot be read of the step is reported already.
+                Some(None) => None,
+                Some(Some((image, epoch))) => {
+                    let same = hash_bytes(&version.image) == *image && version.epoch.0 == *epoch;
+                    (!same).then_some("the version kept with it is not the one of its step")
+                }
+            };
+            if let Some(detail) = wrong {
+                self.report.add(Finding::event(pid, records, Fault::Version, detail));
+            }
+            match records.min(number).checked_sub(1) {
+                Some(before) => number = before,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// The sound bodies among those that `records` keep in blobs; the others are reported.

@@ -1,5 +1,7 @@
 //! One process's chain, checked record by record: pure, so that every kind of tampering can be tried on it.
 
+use std::collections::BTreeMap;
+
 use kernel_types::{AgentRow, Answer, BlobHash, Event, EventKind, Hash, Pid, Record, hash_bytes};
 use serde_json::Value;
 
@@ -26,22 +28,15 @@ pub(crate) struct Walked {
     pub(crate) blobs: Vec<(BlobHash, u64)>,
     /// Children that were spawned, with the number of the record.
     pub(crate) children: Vec<(Pid, u64)>,
+    /// Image and epoch that each step says, by the number of its record; `None` if its body cannot be had.
+    pub(crate) steps: BTreeMap<u64, Option<(Hash, u64)>>,
 }
 
-/// The last step of a process, by which its row is checked.
-struct LastStep {
-    number: u64,
-    /// Its event as JSON, read at the end only; `None` if the body cannot be had.
-    body: Option<Vec<u8>>,
-}
-
-impl LastStep {
-    /// Image and epoch that it says.
-    fn said(&self) -> Option<(Hash, u64)> {
-        match serde_json::from_slice(self.body.as_ref()?) {
-            Ok(Event::Step { image, epoch, .. }) => Some((image, epoch)),
-            _ => None,
-        }
+/// Image and epoch that the event of a step says.
+fn said(body: &[u8]) -> Option<(Hash, u64)> {
+    match serde_json::from_slice(body) {
+        Ok(Event::Step { image, epoch, .. }) => Some((image, epoch)),
+        _ => None,
     }
 }
 
@@ -51,14 +46,14 @@ pub(crate) struct ChainWalk<'a> {
     /// What the hash of the record before may be: the one it carries and, if that is wrong, the one it should carry. So
     /// one changed record is one finding, whichever of its columns was changed. Empty after a gap: then anything goes.
     before: Vec<Hash>,
-    last_step: Option<LastStep>,
     found: Walked,
 }
 
 impl<'a> ChainWalk<'a> {
     pub(crate) fn new(row: &'a AgentRow) -> Self {
-        let found = Walked { findings: Vec::new(), blobs: Vec::new(), children: Vec::new() };
-        Self { row, expected: 1, before: vec![Hash::ZERO], last_step: None, found }
+        let (findings, blobs, children) = (Vec::new(), Vec::new(), Vec::new());
+        let found = Walked { findings, blobs, children, steps: BTreeMap::new() };
+        Self { row, expected: 1, before: vec![Hash::ZERO], found }
     }
 
     /// Checks the next record, in the order of their numbers.
@@ -86,9 +81,9 @@ impl<'a> ChainWalk<'a> {
         if seal_row(row) != row.seal {
             self.agent(Fault::Seal, "the row does not match its seal".to_owned());
         }
-        if let Some(step) = self.last_step.take() {
-            let number = step.number;
-            match step.said() {
+        if let Some((number, step)) = self.found.steps.last_key_value().map(|(number, step)| (*number, *step))
+        {
+            match step {
                 None => {
                     self.agent(
                         Fault::Image,
@@ -142,7 +137,7 @@ impl<'a> ChainWalk<'a> {
         let number = record.number;
         match EventKind::from_number(record.kind) {
             Some(EventKind::Step) => {
-                self.last_step = Some(LastStep { number, body: read.map(<[u8]>::to_vec) });
+                self.found.steps.insert(number, read.and_then(said));
             }
             Some(EventKind::Outcome) => {
                 if let Some(Ok(event)) = read.map(serde_json::from_slice::<Event>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kernel_security::{AuditError, AuditSource};
-use kernel_storage::{Store, StoreError};
+use kernel_storage::{Store, StoreError, StoreErrorKind};
 use kernel_types::{AgentRow, BlobHash, Pid, Record};
 
 /// A store as an audit reads it.
@@ -43,5 +43,12 @@ impl AuditSource for StoreAudit<'_> {
 
     async fn bodies(&self, addresses: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, AuditError> {
         self.0.blobs(addresses).await.map_err(unread)
+    }
+    async fn version(&self, pid: Pid, number: u64) -> Result<Option<Result<AgentRow, String>>, AuditError> {
+        match self.0.as_of(pid, number).await {
+            Ok(found) => Ok(found.map(|version| Ok(version.row))),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(Some(Err(error.to_string()))),
+            Err(error) => Err(unread(error)),
+        }
     }
 }

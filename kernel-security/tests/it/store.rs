@@ -19,6 +19,8 @@ pub(crate) struct Tables {
     pub(crate) agents: Vec<AgentRow>,
     pub(crate) events: Vec<Record>,
     pub(crate) blobs: Vec<(BlobHash, Arc<[u8]>)>,
+    /// Earlier rows; one that cannot be read is its words.
+    pub(crate) versions: Vec<(Pid, u64, Result<AgentRow, String>)>,
 }
 
 /// The tables behind the port of the audit.
@@ -91,6 +93,13 @@ impl AuditSource for Source {
             addresses.iter().map(body).collect()
         }))
     }
+
+    async fn version(&self, pid: Pid, number: u64) -> Result<Option<Result<AgentRow, String>>, AuditError> {
+        Ok(self.read(|tables| {
+            let kept = tables.versions.iter().filter(|(of, end, _)| *of == pid && *end <= number);
+            kept.max_by_key(|(_, end, _)| *end).map(|(_, _, version)| version.clone())
+        }))
+    }
 }
 
 pub(crate) async fn audit(tables: &Tables) -> Report {
@@ -102,6 +111,7 @@ pub(crate) struct Writer {
     pub(crate) row: AgentRow,
     pub(crate) records: Vec<Record>,
     pub(crate) blobs: Vec<(BlobHash, Arc<[u8]>)>,
+    versions: Vec<AgentRow>,
 }
 
 impl Writer {
@@ -117,7 +127,7 @@ impl Writer {
             image: Vec::new(),
             seal: Hash::ZERO,
         };
-        Self { row, records: Vec::new(), blobs: Vec::new() }
+        Self { row, records: Vec::new(), blobs: Vec::new(), versions: Vec::new() }
     }
 
     pub(crate) fn blob(&mut self, bytes: &[u8]) -> BlobHash {
@@ -163,6 +173,7 @@ impl Writer {
         };
         self.event(&step, None);
         self.row.seal = seal_row(&self.row);
+        self.versions.push(self.row.clone());
     }
 
     /// A process that spawned `child`, called a tool with an attachment and made a page of it.
@@ -214,6 +225,8 @@ impl Writer {
         tables.agents.push(self.row);
         tables.events.extend(self.records);
         tables.blobs.extend(self.blobs);
+        let versions = self.versions.into_iter().map(|row| (row.pid, row.records, Ok(row)));
+        tables.versions.extend(versions);
     }
 }
 

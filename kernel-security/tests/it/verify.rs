@@ -410,6 +410,9 @@ impl AuditSource for Unreadable {
     async fn bodies(&self, _: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, AuditError> {
         Ok(Vec::new())
     }
+    async fn version(&self, _: Pid, _: u64) -> Result<Option<Result<AgentRow, String>>, AuditError> {
+        Ok(None)
+    }
 }
 
 #[tokio::test]
@@ -417,4 +420,41 @@ async fn a_store_that_cannot_be_read_is_an_error_not_a_clean_report() {
     let error = verify(&Unreadable, &|_| {}).await.expect_err("unreadable");
     assert_eq!(error.to_string(), "audit: the disk is gone");
     assert!(std::error::Error::source(&error).is_some());
+}
+
+/// What is found when the first version of process 3 is another; the others are checked all the same.
+async fn check_version(change: impl FnOnce(&mut (Pid, u64, Result<AgentRow, String>)), expected: &[&str]) {
+    let mut tables = sample();
+    let at = tables.versions.iter().position(|(of, ..)| *of == pid(3)).expect("it has versions");
+    change(&mut tables.versions[at]);
+    let found = lines(&audit(&tables).await);
+    assert_eq!(found.lines().count(), expected.len(), "{found}");
+    assert!(expected.iter().all(|expected| found.contains(expected)), "{found}");
+}
+
+#[tokio::test]
+async fn an_earlier_version_that_was_changed_is_named() {
+    let row = |version: &mut (Pid, u64, Result<AgentRow, String>)| version.2.clone().expect("it is readable");
+    check_version(|_| {}, &[]).await;
+    let seal = "record 2: version: the version kept with it does not match its seal";
+    check_version(|version| version.2 = Ok(AgentRow { image: b"forged".to_vec(), ..row(version) }), &[seal])
+        .await;
+    check_version(|version| version.2 = Ok(AgentRow { exited: true, ..row(version) }), &[seal]).await;
+    let sealed = |row: AgentRow| AgentRow { seal: kernel_security::seal_row(&row), ..row };
+    let other = "record 2: version: the version kept with it is not the one of its step";
+    check_version(
+        |version| version.2 = Ok(sealed(AgentRow { image: b"forged".to_vec(), ..row(version) })),
+        &[other],
+    )
+    .await;
+    check_version(|version| version.2 = Ok(sealed(AgentRow { epoch: Epoch(9), ..row(version) })), &[other])
+        .await;
+    let misplaced = "record 1: version: a version is kept with it, but no step ends with it";
+    check_version(
+        |version| *version = (version.0, 1, Ok(sealed(AgentRow { records: 1, ..row(version) }))),
+        &[misplaced],
+    )
+    .await;
+    check_version(|version| version.2 = Err("row 3/2: no version".to_owned()), &["row 3/2: no version"])
+        .await;
 }

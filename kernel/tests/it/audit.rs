@@ -32,7 +32,9 @@ async fn an_edit_of_any_column_of_any_row_is_named() {
                 let edited = folder.path().join("edited.db");
                 edit(&original, &edited, table, column, &row.condition).await;
                 let found = findings(&edited).await;
-                let named = found.iter().any(|line| line.contains(&row.name));
+                // What cannot be read is named as the store names rows.
+                let unread = row.name.replace(" record ", "/");
+                let named = found.iter().any(|line| line.contains(&row.name) || line.contains(&unread));
                 // A row whose key was changed is missing under the old one and wrong under the new one.
                 let moved = keys.contains(&column.as_str()) && !found.is_empty();
                 if !(named || moved) {
