@@ -111,7 +111,7 @@ pub(crate) struct Writer {
     pub(crate) row: AgentRow,
     pub(crate) records: Vec<Record>,
     pub(crate) blobs: Vec<(BlobHash, Arc<[u8]>)>,
-    versions: Vec<AgentRow>,
+    pub(crate) versions: Vec<AgentRow>,
 }
 
 impl Writer {

@@ -341,8 +341,13 @@ async fn a_removed_row_is_named_and_its_records_are_orphans() {
 async fn what_a_kernel_writes_meanwhile_is_not_reported() {
     let mut writer = Writer::life(pid(1), Pid::INIT, None);
     let mut early = Tables::default();
-    Writer { row: writer.row.clone(), records: writer.records.clone(), blobs: writer.blobs.clone() }
-        .into(&mut early);
+    Writer {
+        row: writer.row.clone(),
+        records: writer.records.clone(),
+        blobs: writer.blobs.clone(),
+        versions: writer.versions.clone(),
+    }
+    .into(&mut early);
     writer.step();
     writer.step();
     let mut late = Tables::default();
