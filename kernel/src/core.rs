@@ -216,6 +216,9 @@ impl Core {
             process.release(&pending.reserved);
         }
         self.settle_above(process, seq, used);
+        if spent.beyond != Reservation::default() {
+            self.ledger.charge(process.account, spent.beyond);
+        }
         self.frees_line(process, seq);
         self.free_resources(process, seq);
         process.prompts.remove(&seq);
@@ -317,6 +320,8 @@ pub(crate) struct Spent {
     pub(crate) cost: MicroUsd,
     /// What limits above the process are charged.
     pub(crate) used: Reservation,
+    /// What budgets above the process are charged beyond that, and rates are not.
+    pub(crate) beyond: Reservation,
     pub(crate) took: Millis,
     pub(crate) waited: Millis,
     pub(crate) causes: Vec<Waited>,

@@ -22,6 +22,7 @@ use crate::core::{Core, Spent};
 use crate::parts::Parts;
 use crate::process::{Process, Running};
 use crate::retry::call_end;
+use crate::spend::{Used, beyond};
 
 /// Output bytes kept of a program that a tool runs.
 const MAX_OUTPUT: usize = 1 << 20;
@@ -204,13 +205,11 @@ impl Core {
         let failed = call_end(&end);
         // The kernel was patient for the program.
         let tried = process.running.get(&seq).is_some_and(|running| running.failures > 0);
-        let (usage, result) = match end {
-            End::Infer(Ok(inference)) => (inference.usage, Ok(inference)),
-            End::Infer(Err(error)) if not_served(error.kind()) => {
-                (TokenUsage::default(), Err(cpu_error(&error)))
-            }
-            End::Infer(Err(error)) => (partial_usage(process, seq), Err(cpu_error(&error))),
-            other => (partial_usage(process, seq), Err(broken(other))),
+        let (used, result) = match end {
+            End::Infer(Ok(inference)) => (Used::reported(inference.usage), Ok(inference)),
+            End::Infer(Err(error)) if not_served(error.kind()) => (Used::default(), Err(cpu_error(&error))),
+            End::Infer(Err(error)) => (Used::lost(process, seq), Err(cpu_error(&error))),
+            other => (Used::lost(process, seq), Err(broken(other))),
         };
         let result = result.map_err(|error| if tried { error.with_retry(Retry::Never) } else { error });
         if let (Ok(inference), Some(ready)) = (&result, process.prompts.get(&seq)) {
@@ -219,8 +218,8 @@ impl Core {
             self.learn(process, inference, reported, ready.raw_tokens, shown);
             self.compare_cache(process, seq, &inference.usage);
         }
-        let used = usage.input.saturating_add(usage.output).0;
-        self.charge_infer(process, index, usage, failed.with(used), result.map(Answer::Inference));
+        let end = failed.with(used.tokens().0);
+        self.charge_infer(process, index, used, end, result.map(Answer::Inference));
     }
 
     /// Holds what the provider read from its cache against what was expected, and keeps the prompt to expect from next.
@@ -276,15 +275,15 @@ impl Core {
         &mut self,
         process: &mut Process,
         index: usize,
-        usage: TokenUsage,
+        used: Used,
         end: CallEnd,
         result: CallResult,
     ) {
         let seq = process.image.open[index].seq;
         // One that never had a slot was not sent.
         let calls = u64::from(process.running.get(&seq).is_some_and(|running| running.slot.is_some()));
-        let model = process.prompts.get(&seq).and_then(|ready| self.parts.models.get(&ready.view.model));
-        let cost = model.map(|served| crate::prepare::charge(&usage, &served.info)).unwrap_or_default();
+        let usage = used.paid;
+        let cost = self.price(process, seq, &usage);
         let total = &mut process.image.usage;
         total.calls += calls;
         total.input_tokens = total.input_tokens.saturating_add(usage.input);
@@ -297,15 +296,16 @@ impl Core {
         let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
         let waited = waits.total();
         let charge = Charge {
-            uncached: usage.input.saturating_sub(usage.cached),
-            cached: usage.cached,
-            output: usage.output,
+            uncached: used.seen.input.saturating_sub(used.seen.cached),
+            cached: used.seen.cached,
+            output: used.seen.output,
             held: Micros(took.0.saturating_sub(waited.0).saturating_mul(1000)),
         };
+        let seen = self.price(process, seq, &used.seen);
         self.leave_slot(process, seq, charge, end);
-        let tokens = usage.input.saturating_add(usage.output);
-        let used = Reservation { calls, tokens, cost, tool_calls: 0 };
-        let spent = Spent { cost, used, took, waited, causes: waits.causes(), expected_cached };
+        let beyond = beyond(&used, cost, seen);
+        let used = Reservation { calls, tokens: used.tokens(), cost: seen, tool_calls: 0 };
+        let spent = Spent { cost, used, beyond, took, waited, causes: waits.causes(), expected_cached };
         self.finish(process, index, result, spent);
     }
 
@@ -322,9 +322,9 @@ impl Core {
         let error = SysError::new(ErrorKind::Cancelled, format!("{no}: {why}")).with_retry(retry);
         match no {
             SyscallNo::Infer => {
-                let usage = partial_usage(process, seq);
-                let end = CallEnd::Cancelled { tokens: usage.input.saturating_add(usage.output).0 };
-                self.charge_infer(process, index, usage, end, Err(error));
+                let used = Used::cut(process, seq);
+                let end = CallEnd::Cancelled { tokens: used.tokens().0 };
+                self.charge_infer(process, index, used, end, Err(error));
             }
             SyscallNo::Spawn => self.cancel_spawn(process, index, error),
             _ => {
@@ -483,18 +483,6 @@ impl Core {
         let seq = process.image.open[index].seq;
         process.running.get(&seq).map(|running| self.since(running.started).into()).unwrap_or_default()
     }
-}
-
-/// What an inference that gave no usage is charged: its prompt if it was started, and what it streamed.
-pub(crate) fn partial_usage(process: &Process, seq: Seq) -> TokenUsage {
-    let (Some(running), Some(ready)) = (process.running.get(&seq), process.prompts.get(&seq)) else {
-        return TokenUsage::default();
-    };
-    if running.slot.is_none() {
-        return TokenUsage { estimated: true, ..TokenUsage::default() };
-    }
-    let output = Tokens(running.streamed.load(Ordering::Relaxed).div_ceil(3)).min(ready.max_output);
-    TokenUsage { input: ready.view.tokens, output, estimated: true, ..TokenUsage::default() }
 }
 
 /// The provider did no work for a call that failed like this, and charges none.

@@ -114,15 +114,22 @@ impl Core {
         ledger.charge(process.account, used);
     }
 
-    /// An attempt was lost; the call will start again, if what is left is enough for that beside what this one used. Says whether it
-    /// is: nothing is charged otherwise.
-    pub(crate) fn lose_above(&mut self, process: &mut Process, seq: Seq, used: Reservation) -> bool {
-        if self.fits_above(process, used).is_err() {
+    /// An attempt was lost; the call will start again, if what is left is enough for that beside what this one used, and what budgets
+    /// are charged beyond that. Says whether it is: nothing is charged otherwise.
+    pub(crate) fn lose_above(
+        &mut self,
+        process: &mut Process,
+        seq: Seq,
+        used: Reservation,
+        beyond: Reservation,
+    ) -> bool {
+        if self.fits_above(process, used.plus(&beyond)).is_err() {
             return false;
         }
         let now = self.micros();
         if let Some(hold) = process.holds.get_mut(&seq) {
             self.ledger.quotas.lose(hold, used, now);
+            self.ledger.charge(process.account, beyond);
         }
         true
     }

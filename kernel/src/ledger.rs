@@ -148,6 +148,13 @@ impl Ledger {
             })
     }
 
+    /// Whether money or tokens are limited for life.
+    pub(crate) fn limits_spending(&self, account: Account) -> bool {
+        std::iter::successors(Some(account), |account| self.quotas.above(*account))
+            .filter_map(|account| self.quotas.limits(account))
+            .any(|limits| limits.cost.is_some() || limits.tokens.is_some())
+    }
+
     fn tenants(&self) -> impl Iterator<Item = Account> {
         self.quotas.keys().filter(|account| matches!(account, Account::Tenant(_)))
     }

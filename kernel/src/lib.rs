@@ -37,6 +37,7 @@ mod retry;
 #[cfg(feature = "status")]
 pub mod serve;
 mod slots;
+mod spend;
 mod sources;
 mod status;
 mod status_limits;

@@ -40,6 +40,8 @@ pub(crate) struct Preparing {
 pub(crate) struct Ready {
     pub(crate) prompt: Arc<Prompt>,
     pub(crate) view: PageView,
+    /// The most that the provider can count the prompt where that is a matter of budgets, its estimate elsewhere.
+    pub(crate) most_input: Tokens,
     pub(crate) raw_tokens: Tokens,
     /// Of the view's tokens, those of the tools' schemas, which no pager counts.
     pub(crate) tool_tokens: Tokens,

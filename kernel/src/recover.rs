@@ -382,11 +382,11 @@ impl Core {
             }
             None => Err(SysError::new(ErrorKind::NotFound, format!("model {name:?} is not there any more"))),
         };
-        let ready = match rendered {
+        let mut ready = match rendered {
             Ok(ready) => ready,
             Err(error) => return self.finish(process, index, Err(error), Spent::default()),
         };
-        let held = self.most(process, &ready).and_then(|most| self.hold_again(process, index, most));
+        let held = self.most(process, &mut ready).and_then(|most| self.hold_again(process, index, most));
         match held {
             Ok(()) => drop(process.prompts.insert(seq, ready)),
             Err(decision) => self.refuse(process, index, SyscallNo::Infer, &decision),

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use kernel_llm::{CpuError, CpuErrorKind};
 use kernel_sched::{Admission, CallEnd, Charge, HeldBy, Micros};
-use kernel_types::{ErrorKind, Event, Millis, Reservation, Retry, SysError, TokenUsage, WaitCause};
+use kernel_types::{ErrorKind, Event, Millis, Reservation, Retry, SysError, Tokens, WaitCause};
 use rand::RngExt;
 
 use crate::core::{Core, Spent};
-use crate::device::{End, not_served, partial_usage};
+use crate::device::{End, not_served};
 use crate::process::Process;
+use crate::spend::{Used, beyond};
 
 /// The longest first pause after a failure; each further one may be twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -114,10 +115,10 @@ impl Core {
     /// Charges what a lost attempt used and holds the budget for another. Says whether there is enough.
     fn charge_attempt(&mut self, process: &mut Process, index: usize, error: &CpuError) -> bool {
         let seq = process.image.open[index].seq;
-        let free = not_served(error.kind()) || error.kind() == CpuErrorKind::Failed;
-        let usage = if free { TokenUsage::default() } else { partial_usage(process, seq) };
-        let model = process.prompts.get(&seq).and_then(|ready| self.parts.models.get(&ready.view.model));
-        let cost = model.map(|served| crate::prepare::charge(&usage, &served.info)).unwrap_or_default();
+        let free = not_served(error.kind());
+        let used = if free { Used::default() } else { Used::lost(process, seq) };
+        let usage = used.paid;
+        let (cost, seen) = (self.price(process, seq, &usage), self.price(process, seq, &used.seen));
         let tokens = usage.input.saturating_add(usage.output);
         let calls = u64::from(!free);
         let charged = Reservation { calls, tokens, cost, tool_calls: 0 };
@@ -127,7 +128,8 @@ impl Core {
         process.release(&held);
         let fits = process.exceeded(&held.plus(&charged)).is_none();
         process.reserve(&held);
-        if !fits || !self.lose_above(process, seq, charged) {
+        let beyond = beyond(&used, cost, seen);
+        if !fits || !self.lose_above(process, seq, charged.minus(&beyond), beyond) {
             return false;
         }
         let total = &mut process.image.usage;
@@ -136,8 +138,8 @@ impl Core {
         total.output_tokens = total.output_tokens.saturating_add(usage.output);
         total.cost = total.cost.saturating_add(cost);
         let held = Micros::default();
-        let charge = Charge { uncached: usage.input, cached: usage.cached, output: usage.output, held };
-        self.leave_slot(process, seq, charge, verdict(error).with(tokens.0));
+        let charge = Charge { uncached: used.seen.input, cached: Tokens::ZERO, output: used.seen.output, held };
+        self.leave_slot(process, seq, charge, verdict(error).with(used.tokens().0));
         let Some(pending) = &mut process.image.open[index].pending else { return false };
         pending.attempt += 1;
         let event = Event::Attempt { number: pending.attempt, charged, why: Some(error.to_string()) };

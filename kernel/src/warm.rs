@@ -21,9 +21,9 @@ use crate::core::Core;
 use crate::device::{End, Start, broken, cpu_error, guarded, not_served};
 use crate::gate::refusal;
 use crate::image::{OpenCall, OpenPing};
-use crate::prepare::{ceiling, charge};
 use crate::process::Process;
 use crate::retry::call_end;
+use crate::spend::{ceiling, charge, most_input};
 
 /// What a ping asks for.
 const OUTPUT: Tokens = Tokens(1);
@@ -259,25 +259,27 @@ impl Core {
     /// What the gate and the budgets say, its process's and those above, and what the ping holds. It is no device call of the
     /// program: none is counted. A budget that has no room for the next call beside it is not spent on it.
     fn admit_ping(&mut self, process: &Process, call: &Call, kept: &Kept) -> (Decision, Reservation) {
-        // The provider's count of it is known by now.
-        let reported = process.answered.as_ref().map_or(Tokens::ZERO, |answered| answered.reported);
-        let view = &PageView { tokens: kept.view.tokens.max(reported), ..kept.view.clone() };
-        let decision = self.decide(process, call);
+        let (decision, view) = (self.decide(process, call), &kept.view);
         let Some(model) = self.model_of(view).filter(|_| decision.is_allow()) else {
             return (decision, Reservation::default());
         };
-        let most = ceiling(view, OUTPUT, model);
-        let limited = process.image.budget.cost.is_some() || self.ledger.limits_cost(process.account);
-        if limited && most.is_none() {
+        // The provider's count of it is known by now; that of the next prompt is not.
+        let reported = process.answered.as_ref().map_or(Tokens::ZERO, |answered| answered.reported);
+        let bound = kept.prompt.as_ref().filter(|_| self.limits_spending(process));
+        let bound = bound.map_or(Tokens::ZERO, |prompt| most_input(prompt, view.tokens, model.window));
+        let input = if reported > Tokens::ZERO { reported.max(view.tokens) } else { bound.max(view.tokens) };
+        let most = ceiling(input, OUTPUT, view, model);
+        if self.limits_cost(process) && most.is_none() {
             let missing = format!("price of {} (unknown, and there is a limit of cost)", model.name);
             return (Decision::Deny { missing }, Reservation::default());
         }
-        let tokens = view.tokens.saturating_add(OUTPUT);
+        let tokens = input.saturating_add(OUTPUT);
         let reserved = Reservation { calls: 0, tokens, cost: most.unwrap_or_default(), tool_calls: 0 };
-        let next = ceiling(view, kept.output, model).unwrap_or_default();
+        let input = bound.max(input);
+        let next = ceiling(input, kept.output, view, model).unwrap_or_default();
         let both = Reservation {
             calls: 1,
-            tokens: tokens.saturating_add(view.tokens).saturating_add(kept.output),
+            tokens: tokens.saturating_add(input).saturating_add(kept.output),
             cost: reserved.cost.saturating_add(next),
             tool_calls: 0,
         };
@@ -430,12 +432,11 @@ impl Core {
         Some((now, expected))
     }
 
-    /// What a ping without an answer is charged: its prompt, read from the cache as far as expected; nothing if it was not sent.
+    /// What a ping without an answer is charged: its prompt; nothing if it was not sent.
     fn ping_spent(&self, process: &Process) -> TokenUsage {
-        let sent = process.kept.as_ref().filter(|_| process.ping_sent());
-        let input = sent.map_or(Tokens::ZERO, |kept| kept.view.tokens);
-        let cached = self.ping_expected(process).map_or(Tokens::ZERO, |(_, expected)| expected.min(input));
-        TokenUsage { input, cached, estimated: true, ..TokenUsage::default() }
+        let sent = process.image.ping.filter(|_| process.ping_sent());
+        let input = sent.map_or(Tokens::ZERO, |ping| ping.reserved.tokens.saturating_sub(OUTPUT));
+        TokenUsage { input, estimated: true, ..TokenUsage::default() }
     }
 
     /// Ends a ping: what it used so far is charged.
@@ -466,8 +467,9 @@ impl Core {
     ) {
         let Some(ping) = process.image.ping.take() else { return };
         process.release(&ping.reserved);
-        let model = process.kept.as_ref().and_then(|kept| self.model_of(&kept.view));
-        let cost = model.map(|model| charge(&usage, model)).unwrap_or_default();
+        let kept = process.kept.as_ref();
+        let cost = kept.and_then(|kept| Some(charge(&usage, &kept.view, self.model_of(&kept.view)?)));
+        let cost = cost.unwrap_or_default();
         let total = &mut process.image.usage;
         total.input_tokens = total.input_tokens.saturating_add(usage.input);
         total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);

@@ -4,6 +4,7 @@
 
 mod audit;
 mod blocked;
+mod bounds;
 mod budgets;
 #[cfg(feature = "local")]
 mod cached;
