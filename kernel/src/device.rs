@@ -55,6 +55,10 @@ impl Core {
                 continue;
             }
             let deadline = pending.deadline;
+            if matches!(no, SyscallNo::Infer | SyscallNo::ToolCall) && !self.may_send() {
+                // It was not sent: the last commit of a shutdown says so.
+                continue;
+            }
             process.running.insert(seq, Running::new(self.micros()));
             match no {
                 SyscallNo::Infer | SyscallNo::ToolCall => {
@@ -125,13 +129,10 @@ impl Core {
         let Call::Infer(args) = &pending.call else { return false };
         running.slot = Some(slot);
         running.sent.get_or_insert(micros);
-        let before = running.waits.total();
-        running.waits.end(&self.slots[cpu].gate, micros);
-        process.image.waited_ms += running.waits.total().saturating_sub(before).0;
         let needs = ready.view.tokens.saturating_add(ready.max_output);
         running.governed = Some(self.slots[cpu].governor.start(needs.0, micros));
-        let latest = now.after(parts.limits.infer.saturating_add(parts.limits.step).into());
-        running.ends_by = latest;
+        let latest = parts.limits.infer.saturating_add(parts.limits.step);
+        running.ends_by = self.in_future(latest);
         let key = CallKey { pid: process.pid, step: process.image.step, seq };
         let request = InferRequest {
             key,
@@ -147,7 +148,8 @@ impl Core {
             End::Infer(parts.cpus[cpu].infer(request, &sink).await)
         };
         self.starts.push_back(Start { key, attempt, future: guarded(work, timeout) });
-        self.set_timer(latest, key.pid, key.step, key.seq);
+        self.end_wait(process, seq);
+        self.set_alarm(latest, key.pid, key.step, key.seq);
         true
     }
 
@@ -179,7 +181,8 @@ impl Core {
         };
         process.image.usage.calls += 1;
         process.image.usage.tool_calls += 1;
-        self.finish(process, index, result, tool_spent(process, index, self.took(process, index)));
+        let spent = tool_spent(self.took(process, index));
+        self.finish(process, index, result, spent);
     }
 
     /// Stores a tool's attachments beside its result.
@@ -290,11 +293,11 @@ impl Core {
         total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);
         total.output_tokens = total.output_tokens.saturating_add(usage.output);
         total.cost = total.cost.saturating_add(cost);
+        self.end_wait(process, seq);
         let took = self.took(process, index);
         let answered = result.is_ok().then(|| process.prompts.get(&seq)).flatten();
         let expected_cached = answered.map(|ready| ready.expected.tokens);
-        let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
-        let waited = waits.total();
+        let waited = process.running.get(&seq).map(|running| running.waits.total()).unwrap_or_default();
         let charge = Charge {
             uncached: used.seen.input.saturating_sub(used.seen.cached),
             cached: used.seen.cached,
@@ -305,7 +308,7 @@ impl Core {
         self.leave_slot(process, seq, charge, end);
         let beyond = beyond(&used, cost, seen);
         let used = Reservation { calls, tokens: used.tokens(), cost: seen, tool_calls: 0 };
-        let spent = Spent { cost, used, beyond, took, waited, causes: waits.causes(), expected_cached };
+        let spent = Spent { cost, used, beyond, took, expected_cached };
         self.finish(process, index, result, spent);
     }
 
@@ -328,16 +331,12 @@ impl Core {
             }
             SyscallNo::Spawn => self.cancel_spawn(process, index, error),
             _ => {
-                let started = process.running.get(&seq).is_some_and(|running| running.needs_since.is_none());
+                let started = process.running.get(&seq).is_some_and(|running| !running.waits.is_open());
                 if no == SyscallNo::ToolCall && started {
                     process.image.usage.calls += 1;
                     process.image.usage.tool_calls += 1;
-                    return self.finish(
-                        process,
-                        index,
-                        Err(error),
-                        tool_spent(process, index, self.took(process, index)),
-                    );
+                    let spent = tool_spent(self.took(process, index));
+                    return self.finish(process, index, Err(error), spent);
                 }
                 if no == SyscallNo::Lock {
                     self.stop_waiting_for_lock(process.pid);
@@ -354,6 +353,7 @@ impl Core {
         for seq in process.running.keys().copied().collect::<Vec<_>>() {
             self.leave_slot(process, seq, Charge::default(), CallEnd::Cancelled { tokens: 0 });
             self.frees_line(process, seq);
+            self.stops_being_short(process, seq);
             self.free_resources(process, seq);
             if let Some(abort) = process.running.remove(&seq).and_then(|running| running.abort) {
                 abort.abort();
@@ -368,15 +368,11 @@ impl Core {
 
     /// A call's time has come.
     pub(crate) fn fire_timers(&mut self) {
-        if self.closed {
+        if self.closed || self.fatal.is_some() {
             return;
         }
-        let now = self.now();
-        while let Some(at) = self.next_timer() {
-            if at > now {
-                return;
-            }
-            let Some(std::cmp::Reverse((_, pid, step, seq))) = self.timers.pop() else { return };
+        let (wall, now) = (self.now(), self.micros());
+        while let Some((pid, step, seq)) = self.timers.take_due(wall).or_else(|| self.alarms.take_due(now)) {
             self.with(pid, |core, process| core.timed_out(process, step, seq));
         }
     }
@@ -384,8 +380,8 @@ impl Core {
     /// A device call ends at its own deadline, unless it keeps the thread that its timer would run on: then the kernel
     /// ends it, when code of others has had its time on top.
     fn expect_end(&mut self, key: CallKey, timeout: Duration) {
-        let latest = self.now().after(timeout.saturating_add(self.parts.limits.step).into());
-        self.set_timer(latest, key.pid, key.step, key.seq);
+        let latest = timeout.saturating_add(self.parts.limits.step);
+        self.set_alarm(latest, key.pid, key.step, key.seq);
     }
 
     /// Ends a device call that does not give its thread back. Its future is dropped when it does.
@@ -470,11 +466,9 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// What a tool call that was started is charged.
-fn tool_spent(process: &Process, index: usize, took: Millis) -> Spent {
-    let seq = process.image.open[index].seq;
-    let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
+fn tool_spent(took: Millis) -> Spent {
     let used = Reservation { calls: 1, tool_calls: 1, ..Reservation::default() };
-    Spent { used, took, waited: waits.total(), causes: waits.causes(), ..Spent::default() }
+    Spent { used, took, ..Spent::default() }
 }
 
 impl Core {

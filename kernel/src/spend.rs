@@ -16,10 +16,10 @@ use crate::process::{Process, Ready};
 
 /// Tokens that a provider adds to a prompt, to each part of a message, to the list of tools and to each tool: more than the
 /// templates in use take.
-const PROMPT: u64 = 64;
-const PART: u64 = 32;
-const TOOLS: u64 = 1_024;
-const TOOL: u64 = 64;
+const PROMPT: u64 = 128;
+const PART: u64 = 24;
+const TOOLS: u64 = 640;
+const TOOL: u64 = 32;
 
 /// The most that a provider can count a prompt: a token is a byte at least, and a model reads no more than its window.
 pub(crate) fn most_input(prompt: &Prompt, estimate: Tokens, window: Tokens) -> Tokens {
@@ -133,6 +133,22 @@ impl Core {
         Ok(Reservation { calls: 1, tokens, cost: most.unwrap_or_default(), tool_calls: 0 })
     }
 
+    /// What an inference is expected to use: of output what the process's answers had on the average, or all that it may have before
+    /// the first; of input what is not cached at its plain price.
+    pub(crate) fn estimate(&self, process: &Process, index: usize) -> Reservation {
+        let Some(ready) = process.prompts.get(&process.image.open[index].seq) else {
+            return Reservation { calls: 1, ..Reservation::default() };
+        };
+        let usage = &process.image.usage;
+        let answers = usage.calls.saturating_sub(usage.tool_calls);
+        let mean = usage.output_tokens.0.checked_div(answers).map_or(ready.max_output, |mean| Tokens(mean.max(1)));
+        let output = mean.min(ready.max_output);
+        let (input, cached) = (ready.view.tokens, ready.view.expected_cached.min(ready.view.tokens));
+        let expected = TokenUsage { input, cached, output, ..TokenUsage::default() };
+        let cost = self.price(process, process.image.open[index].seq, &expected);
+        Reservation { calls: 1, tokens: input.saturating_add(output), cost, tool_calls: 0 }
+    }
+
     /// Whether money is limited for a process: a model of unknown price is refused then.
     pub(crate) fn limits_cost(&self, process: &Process) -> bool {
         process.image.budget.cost.is_some() || self.ledger.limits_cost(process.account)
@@ -164,7 +180,7 @@ mod tests {
     fn a_prompt_counts_a_token_a_byte_at_most_and_what_wraps_it() {
         let prompt = Prompt::user("ein Wörtchen");
         let bound = |prompt: &Prompt, estimate, window| most_input(prompt, Tokens(estimate), Tokens(window)).0;
-        assert_eq!(bound(&prompt, 4, 1_000), 64 + 32 + 13);
+        assert_eq!(bound(&prompt, 4, 1_000), 128 + 24 + 13);
         assert_eq!(bound(&prompt, 4, 50), 50, "no more than the window");
         assert_eq!(bound(&prompt, 900, 800), 900, "no less than is known of it");
         let call = Part::ToolCall { id: "id".into(), name: "add".into(), args: JsonText::empty_object() };
@@ -172,7 +188,7 @@ mod tests {
         let message = |role, part| Message { role, parts: vec![part], breakpoint: false };
         let messages = vec![message(Role::Assistant, call), message(Role::Tool, result)];
         let with_calls = Prompt { messages, ..Prompt::default() };
-        assert_eq!(bound(&with_calls, 4, 1_000), 64 + (32 + 7) + (32 + 6));
+        assert_eq!(bound(&with_calls, 4, 1_000), 128 + (24 + 7) + (24 + 6));
         let tool = ToolSpec {
             name: "add".to_owned(),
             description: "adds".to_owned(),
@@ -184,6 +200,6 @@ mod tests {
         };
         let bytes = 3 + 4 + tool.input.as_str().len() as u64;
         let with_tools = Prompt { tools: vec![tool], ..Prompt::default() };
-        assert_eq!(bound(&with_tools, 4, 9_000), 64 + 1_024 + 64 + bytes, "tools");
+        assert_eq!(bound(&with_tools, 4, 9_000), 128 + 640 + 32 + bytes, "tools");
     }
 }

@@ -226,7 +226,7 @@ impl Core {
             return self.due(process, at);
         }
         let needs = kept.view.tokens.saturating_add(OUTPUT);
-        if self.slots[kept.cpu].free.is_empty() || !self.takes_now(kept.cpu, needs) {
+        if self.slots[kept.cpu].free.is_empty() || !self.takes_ping(kept.cpu, needs) {
             return self.later(process, now);
         }
         let (call, view) = (Call::Infer(kept.args.clone()), kept.view.clone());
@@ -332,8 +332,8 @@ impl Core {
         let (now, slots) = (self.micros(), &self.slots[cpu]);
         let Some(ping) = process.image.ping else { return false };
         let busy = slots.free.is_empty() || slots.waits_for_limits();
-        if busy || !self.takes_now(cpu, ping.reserved.tokens) || self.ledger.is_lined_up_for(process.account)
-        {
+        let lined_up = self.ledger.is_lined_up_for(process.account);
+        if busy || lined_up || !self.takes_ping(cpu, ping.reserved.tokens) {
             return false;
         }
         if let Some(hold) = process.holds.get_mut(&ping.seq)
@@ -513,9 +513,11 @@ impl Core {
         self.slots[pinging.cpu].take_back(process.pid);
     }
 
-    /// The Cpu takes a call that needs so many tokens at once.
-    fn takes_now(&self, cpu: usize, needs: Tokens) -> bool {
-        self.slots[cpu].governor.admits(needs.0, self.micros()) == Admission::Now
+    /// The Cpu works, and takes a call that needs so many tokens at once. Whether one that failed works again is for a call to find
+    /// out that somebody waits for.
+    fn takes_ping(&self, cpu: usize, needs: Tokens) -> bool {
+        let slots = &self.slots[cpu];
+        slots.failing_since.is_none() && slots.governor.admits(needs.0, self.micros()) == Admission::Now
     }
 
     /// A ping ended: its Cpu's limits know it no more.
@@ -578,8 +580,8 @@ mod tests {
         }
     }
 
-    /// What became of the ping of a process that may infer when it does, and, where it is denied, not any more when it sleeps.
-    async fn pinged(denied: bool) -> (u32, Vec<Event>) {
+    /// What became of the ping of a process, after something happened between its call and the ping.
+    async fn pinged(happens: impl FnOnce(&mut Core, Pid)) -> (u32, Vec<Event>) {
         let cache = CacheModel { min_prefix: Tokens(1), ttl_s: 1, read: 100, ..CacheModel::default() };
         let model = ModelInfo { cache, pricing: None, ..model_info("warm") };
         let called = Arc::new(AtomicU32::new(0));
@@ -601,10 +603,7 @@ mod tests {
             while called.load(Ordering::Relaxed) == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            if denied {
-                let none = Capabilities { calls: vec!["sleep".to_owned()], ..Capabilities::default() };
-                kernel.shared.core.lock().processes.get_mut(&pid).unwrap().capabilities = Arc::new(none);
-            }
+            happens(&mut kernel.shared.core.lock(), pid);
             may_pass.store(true, Ordering::Relaxed);
         };
         let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
@@ -621,7 +620,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_ping_that_the_gate_denies_is_on_record_and_not_sent() {
-        let (called, events) = pinged(true).await;
+        let denied = |core: &mut Core, pid| {
+            let none = Capabilities { calls: vec!["sleep".to_owned()], ..Capabilities::default() };
+            core.processes.get_mut(&pid).unwrap().capabilities = Arc::new(none);
+        };
+        let (called, events) = pinged(denied).await;
         let [
             Event::Intent { decision: Decision::Deny { .. }, reserved, .. },
             Event::Outcome { result: Err(error), cost, .. },
@@ -631,8 +634,22 @@ mod tests {
         };
         assert_eq!((called, error.kind), (1, ErrorKind::Denied));
         assert_eq!((*reserved, *cost), (Reservation::default(), MicroUsd(0)));
-        let (called, events) = pinged(false).await;
+        let (called, events) = pinged(|_, _| {}).await;
         assert!(matches!(events[..], [_, Event::Outcome { result: Ok(_), .. }]), "{events:?}");
         assert_eq!(called, 2);
+    }
+
+    /// Five failures, and the pause of the breaker is over: the next call would be the probe, and that is no ping's to be.
+    #[tokio::test]
+    async fn a_ping_is_never_the_probe_of_a_cpu_that_failed() {
+        let fails = |core: &mut Core, _: Pid| {
+            for _ in 0..5 {
+                let call = core.slots[0].governor.start(1, Micros(0));
+                core.slots[0].ended(call, CallEnd::Failed { tokens: 0, retry_after: None }, Micros(0));
+            }
+            assert_eq!(core.slots[0].governor.open(Micros(1_100_000)), Admission::Now, "a call may probe");
+        };
+        let (called, events) = pinged(fails).await;
+        assert_eq!((called, events.len()), (1, 0), "{events:?}");
     }
 }

@@ -9,7 +9,7 @@ use kernel_types::{Budget, Event, LimitName, MicroUsd, Pid, Spec, Tokens};
 use crate::paid::{AT_ONCE, Act, Paid, USED, cost, ended_well, of, state, suspended, thinker};
 
 /// Four times what the page and its frame are expected to count.
-const FOURFOLD: u64 = 1_600;
+const FOURFOLD: u64 = 2_400;
 
 /// What the first inference of a process held of tokens.
 async fn held(kernel: &Kernel, pid: Pid) -> u64 {
@@ -41,7 +41,7 @@ async fn a_provider_that_counts_four_times_as_much_overspends_nothing() {
             let spent = kernel.spent(Some("press")).await.unwrap().unwrap();
             let spent = if name == LimitName::TenantCost { spent.cost.0 } else { spent.tokens.0 };
             assert!(spent <= limit, "{spent} of {limit}");
-            assert!(limit - spent < 2_100, "no more is left than a call may need: {spent} of {limit}");
+            assert!(limit - spent < 3_100, "no more is left than a call may need: {spent} of {limit}");
             assert!(state(&kernel, pids[11]).await == suspended(name));
             let used = kernel.process(own).await.unwrap().usage;
             assert!(used.tokens().0 <= limit, "{used:?}");
@@ -57,9 +57,10 @@ async fn where_only_calls_are_limited_the_estimate_is_held() {
     let estimated = kernel.spawn(Spec { budget: calls, ..thinker(1) }).await.unwrap();
     let bounded = kernel.spawn(Spec { budget: money, ..thinker(1) }).await.unwrap();
     kernel.run_until(Until::Idle).await.unwrap();
-    assert!((300..600).contains(&held(&kernel, estimated).await));
+    let estimated = held(&kernel, estimated).await;
+    assert!((300..900).contains(&estimated), "{estimated}");
     let bounded = held(&kernel, bounded).await;
-    assert!((1_800..2_100).contains(&bounded), "a token a byte: {bounded}");
+    assert!((2_900..3_100).contains(&bounded), "a token a byte: {bounded}");
 }
 
 /// Nobody says what a call used that came to nothing: it is charged what it held, whether it is tried again or was the last.

@@ -18,7 +18,7 @@ use crate::paid::{
 use crate::world::tool;
 
 /// What a call about the page holds, and what it uses that is lost: a token a byte of it.
-const HOLD: u64 = 2_000;
+const HOLD: u64 = 3_100;
 
 #[tokio::test]
 async fn a_lost_attempt_is_not_made_again_beyond_a_budget_above() {
