@@ -678,7 +678,11 @@ mod tests {
         core.leaving = false;
         core.set_timer(kernel_types::Timestamp(0), Pid::INIT, kernel_types::StepNo(1), kernel_types::Seq(0));
         core.ledger.freed = true;
-        core.supplied.push(CallKey { pid: Pid::INIT, step: kernel_types::StepNo(1), seq: kernel_types::Seq(0) });
+        core.supplied.push(CallKey {
+            pid: Pid::INIT,
+            step: kernel_types::StepNo(1),
+            seq: kernel_types::Seq(0),
+        });
         core.fail(KernelError::Build("a test".to_owned()));
         core.start_supplied();
         assert!(core.pause(&|| false) > Duration::from_secs(1));

@@ -93,7 +93,8 @@ impl Kernel {
             return Ok(info);
         }
         let row = self.shared.parts.store.agent(pid).await?;
-        let row = row.filter(|row| row.exited && row.epoch == epoch).ok_or(KernelError::UnknownProcess(pid))?;
+        let row =
+            row.filter(|row| row.exited && row.epoch == epoch).ok_or(KernelError::UnknownProcess(pid))?;
         Ok(crate::recover::image_of(&row)?.info(pid, row.parent))
     }
 

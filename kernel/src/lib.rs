@@ -38,8 +38,8 @@ mod retry;
 #[cfg(feature = "status")]
 pub mod serve;
 mod slots;
-mod spend;
 mod sources;
+mod spend;
 mod status;
 mod status_limits;
 mod timers;

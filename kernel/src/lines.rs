@@ -223,7 +223,11 @@ mod tests {
         let (mut lines, places) = lined_up(&[0, 0, 1]);
         let fired = lines.fire(Micros(0));
         assert_eq!(fired, Some((places[0], pid(0))));
-        assert_eq!((lines.fire(Micros(0)), lines.next()), (None, None), "the others wait for what becomes of it");
+        assert_eq!(
+            (lines.fire(Micros(0)), lines.next()),
+            (None, None),
+            "the others wait for what becomes of it"
+        );
         lines.come_back(places[0], pid(0), Micros(50));
         assert_eq!((lines.fire(Micros(49)), lines.next()), (None, Some(Micros(50))));
         assert_eq!(lines.fire(Micros(50)), Some((places[0], pid(0))));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kernel_context::{PagerError, SentPrompt, expected_cache};
 use kernel_types::{
     Answer, BlobHash, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, Frame, InferArgs,
-    PageView, Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, Tokens, ToolCallArgs,
-    ToolMode, ToolSpec,
+    PageView, Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, Tokens, ToolCallArgs, ToolMode,
+    ToolSpec,
 };
 
 use crate::core::{Core, Spent};

@@ -106,7 +106,8 @@ impl Core {
         let Some(running) = process.running.get_mut(&seq) else { return false };
         (running.failures, running.refusals) = (failures, refusals);
         running.abort = None;
-        let asked = if let Retry::After(asked) = error.retry() { Duration::from(asked) } else { Duration::ZERO };
+        let asked =
+            if let Retry::After(asked) = error.retry() { Duration::from(asked) } else { Duration::ZERO };
         // What the provider asked for holds all calls up: that is for its limits to say.
         if pause.is_zero() || (refused && asked >= pause) {
             self.want_slot(process, index);
@@ -144,7 +145,8 @@ impl Core {
         total.output_tokens = total.output_tokens.saturating_add(usage.output);
         total.cost = total.cost.saturating_add(cost);
         let held = Micros::default();
-        let charge = Charge { uncached: used.seen.input, cached: Tokens::ZERO, output: used.seen.output, held };
+        let charge =
+            Charge { uncached: used.seen.input, cached: Tokens::ZERO, output: used.seen.output, held };
         self.leave_slot(process, seq, charge, verdict(error).with(used.tokens().0));
         let Some(pending) = &mut process.image.open[index].pending else { return false };
         pending.attempt += 1;

@@ -31,9 +31,10 @@ pub(crate) fn most_input(prompt: &Prompt, estimate: Tokens, window: Tokens) -> T
         };
         bytes as u64 + PART
     });
-    let tools = prompt.tools.iter().map(|tool| {
-        (tool.name.len() + tool.description.len() + tool.input.as_str().len()) as u64 + TOOL
-    });
+    let tools = prompt
+        .tools
+        .iter()
+        .map(|tool| (tool.name.len() + tool.description.len() + tool.input.as_str().len()) as u64 + TOOL);
     let list = if prompt.tools.is_empty() { 0 } else { TOOLS };
     Tokens(PROMPT + list + parts.chain(tools).sum::<u64>()).min(window).max(estimate)
 }
@@ -94,12 +95,7 @@ pub(crate) fn beyond(used: &Used, paid: MicroUsd, seen: MicroUsd) -> Reservation
 }
 
 /// The most that an inference can cost; `None` if nobody knows its price.
-pub(crate) fn ceiling(
-    input: Tokens,
-    output: Tokens,
-    view: &PageView,
-    model: &ModelInfo,
-) -> Option<MicroUsd> {
+pub(crate) fn ceiling(input: Tokens, output: Tokens, view: &PageView, model: &ModelInfo) -> Option<MicroUsd> {
     Some(model.pricing?.ceiling(input, output, view.retention))
 }
 
@@ -141,7 +137,8 @@ impl Core {
         };
         let usage = &process.image.usage;
         let answers = usage.calls.saturating_sub(usage.tool_calls);
-        let mean = usage.output_tokens.0.checked_div(answers).map_or(ready.max_output, |mean| Tokens(mean.max(1)));
+        let mean =
+            usage.output_tokens.0.checked_div(answers).map_or(ready.max_output, |mean| Tokens(mean.max(1)));
         let output = mean.min(ready.max_output);
         let (input, cached) = (ready.view.tokens, ready.view.expected_cached.min(ready.view.tokens));
         let expected = TokenUsage { input, cached, output, ..TokenUsage::default() };
@@ -179,7 +176,8 @@ mod tests {
     #[test]
     fn a_prompt_counts_a_token_a_byte_at_most_and_what_wraps_it() {
         let prompt = Prompt::user("ein Wörtchen");
-        let bound = |prompt: &Prompt, estimate, window| most_input(prompt, Tokens(estimate), Tokens(window)).0;
+        let bound =
+            |prompt: &Prompt, estimate, window| most_input(prompt, Tokens(estimate), Tokens(window)).0;
         assert_eq!(bound(&prompt, 4, 1_000), 128 + 24 + 13);
         assert_eq!(bound(&prompt, 4, 50), 50, "no more than the window");
         assert_eq!(bound(&prompt, 900, 800), 900, "no less than is known of it");

@@ -142,7 +142,8 @@ impl Core {
     /// What a process waits for: that of the first call without an outcome; one that was not started goes before.
     fn wait(&self, process: &Process, names: &HashMap<Pid, &str>) -> Option<String> {
         let open = || process.image.open.iter().filter(|open| open.outcome.is_none());
-        let held = |open: &&OpenCall| process.running.get(&open.seq).is_some_and(|running| running.waits.is_open());
+        let held =
+            |open: &&OpenCall| process.running.get(&open.seq).is_some_and(|running| running.waits.is_open());
         match open().find(held).or_else(|| open().next()) {
             Some(call) => Some(clip(&self.words(process, call, names))),
             None if process.loading => Some("its pages".to_owned()),

@@ -151,7 +151,8 @@ impl Waits {
 
     /// What it waited for, a millisecond at least.
     pub(crate) fn causes(&self) -> Vec<Waited> {
-        let waited = self.causes.iter().map(|(cause, span)| Waited { cause: *cause, ms: Millis(span.0 / 1000) });
+        let waited =
+            self.causes.iter().map(|(cause, span)| Waited { cause: *cause, ms: Millis(span.0 / 1000) });
         waited.filter(|waited| waited.ms > Millis::ZERO).collect()
     }
 }

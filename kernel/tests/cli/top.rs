@@ -324,13 +324,19 @@ async fn waits_held_slots_and_limits_are_shown() {
         assert_eq!(told, waits);
         let screen = tokio::task::spawn_blocking(move || {
             let mut screen = Screen::new(&home, &[]);
-            let text = screen.shows("7 processes: 7 blocked");
+            screen.shows("7 processes: 7 blocked");
+            let text = screen.until("seven rows", |text| rows(text).len() == 7);
             screen.press("q");
             assert_eq!(screen.end(), 0);
             text
         });
         let text = screen.await.unwrap();
-        assert!(text.contains("claude-sonnet-4-5: 3 of 3 slots held, 2 waiting, fair; requests at once, 600 a minute: "), "{text}");
+        assert!(
+            text.contains(
+                "claude-sonnet-4-5: 3 of 3 slots held, 2 waiting, fair; requests at once, 600 a minute: "
+            ),
+            "{text}"
+        );
         assert!(text.contains("tenant rated: calls at once, 1 in 3600 s: 0 of 1 left"), "{text}");
         assert!(text.contains("tenant poor: millionths of a dollar: "), "{text}");
         let rows = rows(&text);
@@ -338,7 +344,7 @@ async fn waits_held_slots_and_limits_are_shown() {
         for (process, wait) in status.processes.iter().zip(&waits) {
             let row = &rows[&process.info.name];
             let shown = row.join(" ");
-            assert!(shown.ends_with(wait.get(..40).unwrap_or(wait)) || shown.contains(&wait[..20.min(wait.len())]), "{shown}, {wait}");
+            assert!(shown.contains(&wait[..wait.len().min(20)]), "{shown}: {wait}");
             let waited: f64 = row.iter().find_map(|word| word.strip_suffix('s')?.parse().ok()).unwrap();
             assert_eq!(waited > 0.0, process.waiting_since.is_some(), "{shown}");
         }

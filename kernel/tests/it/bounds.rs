@@ -27,7 +27,9 @@ async fn a_provider_that_counts_four_times_as_much_overspends_nothing() {
     let money = |limit| Budget { cost: Some(MicroUsd(limit)), ..Budget::default() };
     let quota = |budget| Quota { budget, ..Quota::default() };
     for limit in [500, 5_000, 20_000] {
-        for (budget, name) in [(tokens(limit), LimitName::TenantTokens), (money(limit), LimitName::TenantCost)] {
+        for (budget, name) in
+            [(tokens(limit), LimitName::TenantTokens), (money(limit), LimitName::TenantCost)]
+        {
             let cpu = Paid::new("m", |_| Act::Answer(Duration::from_millis(5))).counting(FOURFOLD);
             let kernel = Kernel::builder().cpu(cpu).keep_warm(false).tenant("press", quota(budget));
             let kernel = kernel.build().await.unwrap();

@@ -9,8 +9,8 @@ use kernel::{Kernel, KernelBuilder, ManualClock, Quota, Until};
 use kernel_llm::{Cpu, CpuError, CpuErrorKind, DeltaSink, InferRequest, model_info};
 use kernel_storage::{Journal, MemoryStore};
 use kernel_types::{
-    Budget, Call, Inference, MicroUsd, Millis, ModelInfo, Part, Pid, Pricing, ProcessInfo, RateLimit, RateUnit,
-    Signal, Spec, Timestamp, TokenUsage, Tokens, WaitArgs,
+    Budget, Call, Inference, MicroUsd, Millis, ModelInfo, Part, Pid, Pricing, ProcessInfo, RateLimit,
+    RateUnit, Signal, Spec, Timestamp, TokenUsage, Tokens, WaitArgs,
 };
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -118,8 +118,10 @@ async fn a_tree_never_spends_more_than_its_root_has() {
         } else {
             Budget { tokens: Some(Tokens(limit)), calls: Some(40), ..Budget::default() }
         };
-        let limits = kernel::Limits { infer: Duration::from_millis(60), attempts: 3, ..kernel::Limits::default() };
-        let build = || Kernel::builder().store(store.clone()).cpu(cpu.clone()).keep_warm(false).limits(limits);
+        let limits =
+            kernel::Limits { infer: Duration::from_millis(60), attempts: 3, ..kernel::Limits::default() };
+        let build =
+            || Kernel::builder().store(store.clone()).cpu(cpu.clone()).keep_warm(false).limits(limits);
         let mut kernel = build().build().await.unwrap();
         kernel.spawn(Spec { budget, ..tree(2, 2) }).await.unwrap();
         for round in 0..6 {
@@ -198,7 +200,8 @@ async fn journal(seed: u64, kernel_seed: u64) -> BTreeMap<Pid, Vec<(u64, String)
     let (store, cpu) = (MemoryStore::new(), Fickle::new(seed, 900, false));
     let clock = ManualClock::new(Timestamp(1_700_000_000_000));
     let rate = RateLimit::new(RateUnit::Calls, 5, Millis(1_000)).unwrap().with_burst(1);
-    let builder: KernelBuilder = Kernel::builder().store(store.clone()).cpu(cpu).clock(clock).seed(kernel_seed);
+    let builder: KernelBuilder =
+        Kernel::builder().store(store.clone()).cpu(cpu).clock(clock).seed(kernel_seed);
     let builder = builder.tenant("press", Quota { rates: vec![rate], ..Quota::default() });
     let kernel = builder.keep_warm(false).build().await.unwrap();
     for number in 0..30_u64 {

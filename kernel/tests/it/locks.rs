@@ -222,7 +222,12 @@ async fn a_lock_given_up_and_wanted_in_one_step_goes_to_who_waits_first() {
         let world = World::new().await;
         let again = vec![vec![lock("a")], vec![sleep(100)], vec![unlock("a"), lock("a")], vec![unlock("a")]];
         let first = world.start(tolerant(again)).await;
-        let second = vec![vec![sleep(if waited_for { 20 } else { 400 })], vec![lock("a")], vec![sleep(80)], vec![unlock("a")]];
+        let second = vec![
+            vec![sleep(if waited_for { 20 } else { 400 })],
+            vec![lock("a")],
+            vec![sleep(80)],
+            vec![unlock("a")],
+        ];
         let second = world.start(tolerant(second)).await;
         world.run().await;
         let results = world.step(first, 3).await;

@@ -187,7 +187,8 @@ async fn a_tool_that_is_not_allowed_any_more_is_not_called_again() {
             let done = Behaviour::Answer(ToolOutput::ok(JsonText::empty_object(), "done"));
             let tools = ScriptedDriver::new().with("work", recovery, done);
             let second = Kernel::builder().store(store.clone()).driver(tools.clone());
-            let second = second.policy(kernel_security::Policy::parse(policy).unwrap()).build().await.unwrap();
+            let second =
+                second.policy(kernel_security::Policy::parse(policy).unwrap()).build().await.unwrap();
             second.recover().await.unwrap();
             second.run_until(Until::Idle).await.unwrap();
             let state = state(&second, pid).await;

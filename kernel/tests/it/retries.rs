@@ -179,7 +179,11 @@ async fn refusals_that_ask_for_no_pause_are_not_a_hot_loop() {
     kernel.run_until(Until::Idle).await.unwrap();
     for pid in pids {
         let info = kernel.process(pid).await.unwrap();
-        assert!(matches!(info.state, ProcessState::Exited(kernel_types::ExitStatus::Ok(_))), "{:?}", info.state);
+        assert!(
+            matches!(info.state, ProcessState::Exited(kernel_types::ExitStatus::Ok(_))),
+            "{:?}",
+            info.state
+        );
     }
     let sent = sent.load(std::sync::atomic::Ordering::Relaxed);
     assert!(sent < 150, "{sent} calls in two seconds of refusals");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kernel::{Kernel, KernelBuilder, Until};
 use kernel_storage::MemoryStore;
 use kernel_tools::{Behaviour, ScriptedDriver, ToolOutput};
-use kernel_types::{JsonText, Millis, MicroUsd, Recovery};
+use kernel_types::{JsonText, MicroUsd, Millis, Recovery};
 
 use crate::paid::{AT_ONCE, Act, Paid, USED, cost, ended_well, spent, steps, thinker};
 use crate::world::tool;

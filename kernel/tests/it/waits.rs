@@ -54,7 +54,11 @@ async fn held(
 }
 
 #[track_caller]
-fn check((at, status, waited): (Timestamp, ProcessStatus, Vec<(WaitCause, u64)>), words: &str, cause: WaitCause) {
+fn check(
+    (at, status, waited): (Timestamp, ProcessStatus, Vec<(WaitCause, u64)>),
+    words: &str,
+    cause: WaitCause,
+) {
     assert_eq!(status.wait.as_deref(), Some(words));
     assert!(status.slot.is_none(), "{status:?}");
     let since = status.waiting_since.expect("it waits");
@@ -69,7 +73,8 @@ async fn who_waits_says_what_for_and_how_long() {
     let rate = RateLimit::new(RateUnit::Calls, 1, Millis(60_000)).unwrap().with_burst(1);
     let rated = Quota { rates: vec![rate], ..Quota::default() };
 
-    let world = kernel().cpu(Paid::new("m", |_| AT_ONCE)).tenant("press", rated.clone()).build().await.unwrap();
+    let world =
+        kernel().cpu(Paid::new("m", |_| AT_ONCE)).tenant("press", rated.clone()).build().await.unwrap();
     let found = held(world, of("press", thinker(1)), vec![of("press", thinker(1))]).await;
     check(found, "its rate: m", WaitCause::Rate);
 
@@ -121,7 +126,8 @@ async fn a_wait_for_a_budget_is_one_wait_however_often_it_is_looked_at() {
     // The first holds its part for long; the others come and go.
     let slow = kernel.spawn(of("press", thinker(1))).await.unwrap();
     let big = kernel_types::NewPage::text(kernel_types::PageKind::User, "word ".repeat(1_250));
-    let needy = steps(vec![vec![kernel_types::Call::PageAlloc { pages: vec![big] }], vec![crate::paid::think()]]);
+    let needy =
+        steps(vec![vec![kernel_types::Call::PageAlloc { pages: vec![big] }], vec![crate::paid::think()]]);
     let look = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let needy = kernel.spawn(of("press", needy)).await.unwrap();
