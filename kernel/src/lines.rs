@@ -254,8 +254,8 @@ mod tests {
     #[test]
     fn who_waits_for_a_cpu_that_is_down_holds_up_nobody() {
         let (mut lines, places) = lined_up(&[0, 0, 1]);
-        for expected in 0..2 {
-            assert_eq!(lines.fire(Micros(0)), Some((places[expected], pid(expected as u64))));
+        for (place, n) in places[..2].iter().zip(0..) {
+            assert_eq!(lines.fire(Micros(0)), Some((*place, pid(n))));
             lines.pass(0, true);
         }
         assert_eq!(lines.fire(Micros(0)), Some((places[2], pid(2))));

@@ -296,6 +296,10 @@ async fn waits_held_slots_and_limits_are_shown() {
         .await
         .unwrap();
     let server = serve_status(&kernel, &home.data()).unwrap();
+    // Something goes on before the first agent is there, so that the run does.
+    let sleep = ScriptStep { repeat: 1, calls: vec![Call::Sleep { ms: Millis(3_600_000) }] };
+    let keeper = Script { step: vec![sleep], ..Script::default() }.spec("keeper").unwrap();
+    kernel.spawn(keeper).await.unwrap();
     let run = async {
         // One after another, so that it is known who holds what.
         let mut told = Vec::new();
@@ -324,7 +328,7 @@ async fn waits_held_slots_and_limits_are_shown() {
         assert_eq!(told, waits);
         let screen = tokio::task::spawn_blocking(move || {
             let mut screen = Screen::new(&home, &[]);
-            screen.shows("7 processes: 7 blocked");
+            screen.shows("8 processes: 8 blocked");
             let text = screen.until("seven rows", |text| rows(text).len() == 7);
             screen.press("q");
             assert_eq!(screen.end(), 0);
@@ -341,7 +345,8 @@ async fn waits_held_slots_and_limits_are_shown() {
         assert!(text.contains("tenant poor: millionths of a dollar: "), "{text}");
         let rows = rows(&text);
         let status = kernel.snapshot().await.unwrap();
-        for (process, wait) in status.processes.iter().zip(&waits) {
+        for process in status.processes.iter().filter(|process| process.info.name != "keeper") {
+            let wait = &waits[process.info.name["agent-".len()..].parse::<usize>().unwrap()];
             let row = &rows[&process.info.name];
             let shown = row.join(" ");
             assert!(shown.contains(&wait[..wait.len().min(20)]), "{shown}: {wait}");
