@@ -326,6 +326,8 @@ async fn waits_held_slots_and_limits_are_shown() {
             format!("a slot of {model}"),
         ];
         assert_eq!(told, waits);
+        // Tenths of a second are shown.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         let screen = tokio::task::spawn_blocking(move || {
             let mut screen = Screen::new(&home, &[]);
             screen.shows("8 processes: 8 blocked");
