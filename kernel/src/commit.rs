@@ -88,7 +88,7 @@ impl Core {
 
     fn build_commit(&mut self, process: &mut Process) -> Unsealed {
         let (at, salt) = (self.now(), self.salt());
-        process.count_time(at);
+        process.count_time(self.micros());
         process.record_changes(at, salt);
         if process.changes_since_snapshot >= SNAPSHOT_CHANGES {
             self.snapshot(process);
@@ -236,16 +236,16 @@ impl Core {
             self.release(pid, released);
         }
         if over == Some(true)
-            && let Some(process) = self.processes.remove(&pid)
+            && let Some(process) = self.remove(pid)
         {
-            self.exited.insert(pid, process.image.info(pid, process.parent));
+            self.keep_ended(process.image.info(pid, process.parent));
             self.release_all(pid);
         }
     }
 
     /// Forgets a process that another kernel runs now. Nothing of it is started any more.
     pub(crate) fn drop_process(&mut self, pid: Pid) {
-        if let Some(mut process) = self.processes.remove(&pid) {
+        if let Some(mut process) = self.remove(pid) {
             self.abort_all(&mut process);
             self.forget_slots(pid);
             self.stop_clock(&mut process);

@@ -5,8 +5,7 @@
 //! [`crate::commit`] makes work durable, [`crate::device`] starts and ends device calls, [`crate::mail`] delivers,
 //! [`crate::tree`] spawns and ends, [`crate::warm`] keeps prefixes warm, [`crate::recover`] takes over from a store. [`crate::engine`] drives it all.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use kernel_sched::{Locks, Micros, Resources, Scheduler};
 use kernel_storage::Arrival;
 use kernel_types::{
     CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, Priority, ProcessInfo, Reservation, Seq,
-    StepNo, Timestamp, Tokens, Waited,
+    StepNo, Timestamp, Tokens,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -29,6 +28,7 @@ use crate::prepare::Fault;
 use crate::process::{Process, Running};
 use crate::seal::Said;
 use crate::slots::Slots;
+use crate::timers::{Timed, Timers};
 
 /// How far a run goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +45,11 @@ pub(crate) struct Core {
     pub(crate) parts: Arc<Parts>,
     pub(crate) bodies: Arc<Bodies>,
     pub(crate) processes: foldhash::HashMap<Pid, Box<Process>>,
+    /// The processes of each family.
+    pub(crate) families: HashMap<Pid, BTreeSet<Pid>>,
+    /// Those that ended, as many of the latest as [`Limits::ended`](crate::Limits::ended) says, and in which order.
     pub(crate) exited: BTreeMap<Pid, ProcessInfo>,
+    ended: VecDeque<Pid>,
     pub(crate) ready: VecDeque<Pid>,
     pub(crate) commits: VecDeque<Pid>,
     /// Batches to commit again after a passing failure of the store.
@@ -54,8 +58,10 @@ pub(crate) struct Core {
     /// Who waits for a process's first commit.
     pub(crate) births: HashMap<Pid, tokio::sync::oneshot::Sender<Result<Pid, KernelError>>>,
     pub(crate) loads: Vec<(Pid, Fault)>,
-    pub(crate) timers: BinaryHeap<Reverse<(Timestamp, Pid, StepNo, Seq)>>,
-    timer_limit: usize,
+    /// Deadlines that programs asked for: they hold whichever kernel runs.
+    pub(crate) timers: Timers<Timestamp>,
+    /// Looks at calls that nobody asked for: patience, pauses, devices that do not return.
+    pub(crate) alarms: Timers<Micros>,
     pub(crate) slots: Vec<Slots>,
     pub(crate) ledger: Ledger,
     pub(crate) locks: Locks<Pid>,
@@ -65,7 +71,7 @@ pub(crate) struct Core {
     /// Calls that have what they waited for.
     pub(crate) supplied: Vec<CallKey>,
     /// When processes have used their time up.
-    pub(crate) clocks: BTreeSet<(Timestamp, Pid)>,
+    pub(crate) clocks: BTreeSet<(Micros, Pid)>,
     /// Processes to be pinged, by time; each is there once.
     pub(crate) pings: BTreeSet<(Timestamp, Pid)>,
     /// Pings are sent: a run goes on or came to rest. Not while the kernel is paused in between.
@@ -83,11 +89,13 @@ pub(crate) struct Core {
     /// Device calls that kept their thread past the deadline: answered and no longer counted as in flight.
     pub(crate) left_behind: HashSet<(CallKey, u32)>,
     pub(crate) cursor: Arrival,
+    /// To whom somebody outside wrote, and who, in order.
+    pub(crate) senders: VecDeque<(Pid, Pid)>,
     pub(crate) last_poll: Instant,
     pub(crate) fatal: Option<KernelError>,
-    /// It is to shut down: when nothing is in flight any more, nothing else is sent.
+    /// It is to shut down: nothing more is sent, what is in flight is waited for.
     pub(crate) leaving: bool,
-    /// Nothing is sent any more.
+    /// Nothing is in flight any more, and time brings no news.
     pub(crate) closed: bool,
     pub(crate) quit: bool,
 }
@@ -127,15 +135,17 @@ impl Core {
             bodies: Arc::new(Bodies::new(parts.limits.bodies)),
             parts,
             processes: foldhash::HashMap::default(),
+            families: HashMap::new(),
             exited: BTreeMap::new(),
+            ended: VecDeque::new(),
             ready: VecDeque::new(),
             commits: VecDeque::new(),
             retries: Vec::new(),
             starts: VecDeque::new(),
             births: HashMap::new(),
             loads: Vec::new(),
-            timers: BinaryHeap::new(),
-            timer_limit: 4096,
+            timers: Timers::new(),
+            alarms: Timers::new(),
             slots,
             pings: BTreeSet::new(),
             pinging: false,
@@ -149,6 +159,7 @@ impl Core {
             in_flight: InFlight::default(),
             left_behind: HashSet::new(),
             cursor: Arrival(0),
+            senders: VecDeque::new(),
             last_poll: Instant::now(),
             fatal: None,
             leaving: false,
@@ -201,15 +212,18 @@ impl Core {
     pub(crate) fn finish(&mut self, process: &mut Process, index: usize, result: CallResult, spent: Spent) {
         debug_assert!(process.results[index].is_none(), "a call ends once");
         let used = spent.used;
+        let seq = process.image.open[index].seq;
+        self.end_wait(process, seq);
+        let waits = process.running.get(&seq).map(|running| (running.waits.total(), running.waits.causes()));
+        let (waited, causes) = waits.unwrap_or_default();
         let event = Event::Outcome {
             result: result.clone(),
             cost: spent.cost,
             took: spent.took,
-            waited: spent.waited,
-            causes: spent.causes,
+            waited,
+            causes,
             expected_cached: spent.expected_cached,
         };
-        let seq = process.image.open[index].seq;
         let number = self.log(process, Some(seq), event);
         let open = &mut process.image.open[index];
         open.outcome = Some(number);
@@ -217,6 +231,9 @@ impl Core {
             process.release(&pending.reserved);
         }
         self.settle_above(process, seq, used);
+        if spent.beyond != Reservation::default() {
+            self.ledger.charge(process.account, spent.beyond);
+        }
         self.frees_line(process, seq);
         self.free_resources(process, seq);
         process.prompts.remove(&seq);
@@ -252,6 +269,40 @@ impl Core {
         }
     }
 
+    /// A process comes into the table.
+    pub(crate) fn enter(&mut self, process: Box<Process>) {
+        self.families.entry(process.image.family).or_default().insert(process.pid);
+        self.processes.insert(process.pid, process);
+    }
+
+    /// It leaves it for good.
+    pub(crate) fn remove(&mut self, pid: Pid) -> Option<Box<Process>> {
+        let process = self.processes.remove(&pid)?;
+        let family = process.image.family;
+        if let Some(members) = self.families.get_mut(&family) {
+            members.remove(&pid);
+            if members.is_empty() {
+                self.families.remove(&family);
+            }
+        }
+        Some(process)
+    }
+
+    /// Keeps how a process was at its end; the oldest such memory goes.
+    pub(crate) fn keep_ended(&mut self, info: ProcessInfo) {
+        self.ended.push_back(info.pid);
+        self.exited.insert(info.pid, info);
+        while self.ended.len() > self.parts.limits.ended {
+            let Some(oldest) = self.ended.pop_front() else { return };
+            self.exited.remove(&oldest);
+        }
+    }
+
+    /// Whether calls may be sent: not while the kernel shuts down, and never once it has failed.
+    pub(crate) fn may_send(&self) -> bool {
+        self.fatal.is_none() && !self.leaving
+    }
+
     /// Whether anything could still happen without help from outside.
     pub(crate) fn busy(&self) -> bool {
         let InFlight { batches, devices, loads, .. } = self.in_flight;
@@ -277,7 +328,7 @@ impl Core {
             let waits = |running: &Running| running.cpu.is_some() && running.slot.is_none();
             process.running.get(&seq).is_some_and(waits)
         };
-        self.timers.iter().any(|Reverse((_, pid, step, seq))| {
+        self.timers.calls().chain(self.alarms.calls()).any(|(pid, step, seq)| {
             self.processes.get(pid).is_some_and(|process| {
                 process.image.suspended.is_none()
                     && process.pending_index(*step, *seq).is_some()
@@ -286,30 +337,40 @@ impl Core {
         })
     }
 
-    /// Sets a timer. Those of calls that ended long before it are cleared out when they outnumber the others.
+    /// Sets a timer by the wall's clock.
     pub(crate) fn set_timer(&mut self, at: Timestamp, pid: Pid, step: StepNo, seq: Seq) {
-        if self.timers.len() >= self.timer_limit {
-            let processes = &self.processes;
-            // The process that sets this one is out of the table now: its other timers are kept.
-            self.timers.retain(|Reverse((_, owner, step, seq))| {
-                let waits = |process: &Process| process.pending_index(*step, *seq).is_some();
-                *owner == pid || processes.get(owner).is_some_and(|process| waits(process))
-            });
-            self.timer_limit = (2 * self.timers.len()).max(4096);
-        }
-        self.timers.push(Reverse((at, pid, step, seq)));
+        let waits = waits(&self.processes);
+        // The process that sets this one is out of the table now: its other timers are kept.
+        self.timers.set(at, (pid, step, seq), |call| call.0 == pid || waits(call));
     }
 
-    /// The earliest timer whose call still waits.
-    pub(crate) fn next_timer(&mut self) -> Option<Timestamp> {
-        while let Some(Reverse((at, pid, step, seq))) = self.timers.peek().copied() {
-            if self.processes.get(&pid).is_some_and(|process| process.pending_index(step, seq).is_some()) {
-                return Some(at);
-            }
-            self.timers.pop();
-        }
-        None
+    /// Sets one that goes off after so long, whatever the wall's clock shows then.
+    pub(crate) fn set_alarm(&mut self, after: Duration, pid: Pid, step: StepNo, seq: Seq) {
+        let at = self.in_future(after);
+        let waits = waits(&self.processes);
+        self.alarms.set(at, (pid, step, seq), |call| call.0 == pid || waits(call));
     }
+
+    /// So long from now.
+    pub(crate) fn in_future(&self, after: Duration) -> Micros {
+        let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        Micros(self.micros().0.saturating_add(micros))
+    }
+
+    /// The earliest timer by the wall's clock whose call still waits.
+    pub(crate) fn next_timer(&mut self) -> Option<Timestamp> {
+        self.timers.next(waits(&self.processes))
+    }
+
+    /// Likewise by the steady one.
+    pub(crate) fn next_alarm(&mut self) -> Option<Micros> {
+        self.alarms.next(waits(&self.processes))
+    }
+}
+
+/// Whether a call that is timed has not ended yet.
+fn waits(processes: &foldhash::HashMap<Pid, Box<Process>>) -> impl Fn(&Timed) -> bool {
+    |(pid, step, seq)| processes.get(pid).is_some_and(|process| process.pending_index(*step, *seq).is_some())
 }
 
 /// What a call cost.
@@ -318,9 +379,9 @@ pub(crate) struct Spent {
     pub(crate) cost: MicroUsd,
     /// What limits above the process are charged.
     pub(crate) used: Reservation,
+    /// What budgets above the process are charged beyond that, and rates are not.
+    pub(crate) beyond: Reservation,
     pub(crate) took: Millis,
-    pub(crate) waited: Millis,
-    pub(crate) causes: Vec<Waited>,
     /// Of an inference: tokens that the provider's cache was expected to have.
     pub(crate) expected_cached: Option<Tokens>,
 }

@@ -22,6 +22,7 @@ use crate::core::{Core, Spent};
 use crate::parts::Parts;
 use crate::process::{Process, Running};
 use crate::retry::call_end;
+use crate::spend::{Used, beyond};
 
 /// Output bytes kept of a program that a tool runs.
 const MAX_OUTPUT: usize = 1 << 20;
@@ -54,6 +55,10 @@ impl Core {
                 continue;
             }
             let deadline = pending.deadline;
+            if matches!(no, SyscallNo::Infer | SyscallNo::ToolCall) && !self.may_send() {
+                // It was not sent: the last commit of a shutdown says so.
+                continue;
+            }
             process.running.insert(seq, Running::new(self.micros()));
             match no {
                 SyscallNo::Infer | SyscallNo::ToolCall => {
@@ -124,13 +129,10 @@ impl Core {
         let Call::Infer(args) = &pending.call else { return false };
         running.slot = Some(slot);
         running.sent.get_or_insert(micros);
-        let before = running.waits.total();
-        running.waits.end(&self.slots[cpu].gate, micros);
-        process.image.waited_ms += running.waits.total().saturating_sub(before).0;
         let needs = ready.view.tokens.saturating_add(ready.max_output);
         running.governed = Some(self.slots[cpu].governor.start(needs.0, micros));
-        let latest = now.after(parts.limits.infer.saturating_add(parts.limits.step).into());
-        running.ends_by = latest;
+        let latest = parts.limits.infer.saturating_add(parts.limits.step);
+        running.ends_by = self.in_future(latest);
         let key = CallKey { pid: process.pid, step: process.image.step, seq };
         let request = InferRequest {
             key,
@@ -146,7 +148,8 @@ impl Core {
             End::Infer(parts.cpus[cpu].infer(request, &sink).await)
         };
         self.starts.push_back(Start { key, attempt, future: guarded(work, timeout) });
-        self.set_timer(latest, key.pid, key.step, key.seq);
+        self.end_wait(process, seq);
+        self.set_alarm(latest, key.pid, key.step, key.seq);
         true
     }
 
@@ -178,7 +181,8 @@ impl Core {
         };
         process.image.usage.calls += 1;
         process.image.usage.tool_calls += 1;
-        self.finish(process, index, result, tool_spent(process, index, self.took(process, index)));
+        let spent = tool_spent(self.took(process, index));
+        self.finish(process, index, result, spent);
     }
 
     /// Stores a tool's attachments beside its result.
@@ -204,13 +208,11 @@ impl Core {
         let failed = call_end(&end);
         // The kernel was patient for the program.
         let tried = process.running.get(&seq).is_some_and(|running| running.failures > 0);
-        let (usage, result) = match end {
-            End::Infer(Ok(inference)) => (inference.usage, Ok(inference)),
-            End::Infer(Err(error)) if not_served(error.kind()) => {
-                (TokenUsage::default(), Err(cpu_error(&error)))
-            }
-            End::Infer(Err(error)) => (partial_usage(process, seq), Err(cpu_error(&error))),
-            other => (partial_usage(process, seq), Err(broken(other))),
+        let (used, result) = match end {
+            End::Infer(Ok(inference)) => (Used::reported(inference.usage), Ok(inference)),
+            End::Infer(Err(error)) if not_served(error.kind()) => (Used::default(), Err(cpu_error(&error))),
+            End::Infer(Err(error)) => (Used::lost(process, seq), Err(cpu_error(&error))),
+            other => (Used::lost(process, seq), Err(broken(other))),
         };
         let result = result.map_err(|error| if tried { error.with_retry(Retry::Never) } else { error });
         if let (Ok(inference), Some(ready)) = (&result, process.prompts.get(&seq)) {
@@ -219,8 +221,8 @@ impl Core {
             self.learn(process, inference, reported, ready.raw_tokens, shown);
             self.compare_cache(process, seq, &inference.usage);
         }
-        let used = usage.input.saturating_add(usage.output).0;
-        self.charge_infer(process, index, usage, failed.with(used), result.map(Answer::Inference));
+        let end = failed.with(used.tokens().0);
+        self.charge_infer(process, index, used, end, result.map(Answer::Inference));
     }
 
     /// Holds what the provider read from its cache against what was expected, and keeps the prompt to expect from next.
@@ -276,36 +278,37 @@ impl Core {
         &mut self,
         process: &mut Process,
         index: usize,
-        usage: TokenUsage,
+        used: Used,
         end: CallEnd,
         result: CallResult,
     ) {
         let seq = process.image.open[index].seq;
         // One that never had a slot was not sent.
         let calls = u64::from(process.running.get(&seq).is_some_and(|running| running.slot.is_some()));
-        let model = process.prompts.get(&seq).and_then(|ready| self.parts.models.get(&ready.view.model));
-        let cost = model.map(|served| crate::prepare::charge(&usage, &served.info)).unwrap_or_default();
+        let usage = used.paid;
+        let cost = self.price(process, seq, &usage);
         let total = &mut process.image.usage;
         total.calls += calls;
         total.input_tokens = total.input_tokens.saturating_add(usage.input);
         total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);
         total.output_tokens = total.output_tokens.saturating_add(usage.output);
         total.cost = total.cost.saturating_add(cost);
+        self.end_wait(process, seq);
         let took = self.took(process, index);
         let answered = result.is_ok().then(|| process.prompts.get(&seq)).flatten();
         let expected_cached = answered.map(|ready| ready.expected.tokens);
-        let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
-        let waited = waits.total();
+        let waited = process.running.get(&seq).map(|running| running.waits.total()).unwrap_or_default();
         let charge = Charge {
-            uncached: usage.input.saturating_sub(usage.cached),
-            cached: usage.cached,
-            output: usage.output,
+            uncached: used.seen.input.saturating_sub(used.seen.cached),
+            cached: used.seen.cached,
+            output: used.seen.output,
             held: Micros(took.0.saturating_sub(waited.0).saturating_mul(1000)),
         };
+        let seen = self.price(process, seq, &used.seen);
         self.leave_slot(process, seq, charge, end);
-        let tokens = usage.input.saturating_add(usage.output);
-        let used = Reservation { calls, tokens, cost, tool_calls: 0 };
-        let spent = Spent { cost, used, took, waited, causes: waits.causes(), expected_cached };
+        let beyond = beyond(&used, cost, seen);
+        let used = Reservation { calls, tokens: used.tokens(), cost: seen, tool_calls: 0 };
+        let spent = Spent { cost, used, beyond, took, expected_cached };
         self.finish(process, index, result, spent);
     }
 
@@ -322,22 +325,18 @@ impl Core {
         let error = SysError::new(ErrorKind::Cancelled, format!("{no}: {why}")).with_retry(retry);
         match no {
             SyscallNo::Infer => {
-                let usage = partial_usage(process, seq);
-                let end = CallEnd::Cancelled { tokens: usage.input.saturating_add(usage.output).0 };
-                self.charge_infer(process, index, usage, end, Err(error));
+                let used = Used::cut(process, seq);
+                let end = CallEnd::Cancelled { tokens: used.tokens().0 };
+                self.charge_infer(process, index, used, end, Err(error));
             }
             SyscallNo::Spawn => self.cancel_spawn(process, index, error),
             _ => {
-                let started = process.running.get(&seq).is_some_and(|running| running.needs_since.is_none());
+                let started = process.running.get(&seq).is_some_and(|running| !running.waits.is_open());
                 if no == SyscallNo::ToolCall && started {
                     process.image.usage.calls += 1;
                     process.image.usage.tool_calls += 1;
-                    return self.finish(
-                        process,
-                        index,
-                        Err(error),
-                        tool_spent(process, index, self.took(process, index)),
-                    );
+                    let spent = tool_spent(self.took(process, index));
+                    return self.finish(process, index, Err(error), spent);
                 }
                 if no == SyscallNo::Lock {
                     self.stop_waiting_for_lock(process.pid);
@@ -354,6 +353,7 @@ impl Core {
         for seq in process.running.keys().copied().collect::<Vec<_>>() {
             self.leave_slot(process, seq, Charge::default(), CallEnd::Cancelled { tokens: 0 });
             self.frees_line(process, seq);
+            self.stops_being_short(process, seq);
             self.free_resources(process, seq);
             if let Some(abort) = process.running.remove(&seq).and_then(|running| running.abort) {
                 abort.abort();
@@ -368,15 +368,11 @@ impl Core {
 
     /// A call's time has come.
     pub(crate) fn fire_timers(&mut self) {
-        if self.closed {
+        if self.closed || self.fatal.is_some() {
             return;
         }
-        let now = self.now();
-        while let Some(at) = self.next_timer() {
-            if at > now {
-                return;
-            }
-            let Some(std::cmp::Reverse((_, pid, step, seq))) = self.timers.pop() else { return };
+        let (wall, now) = (self.now(), self.micros());
+        while let Some((pid, step, seq)) = self.timers.take_due(wall).or_else(|| self.alarms.take_due(now)) {
             self.with(pid, |core, process| core.timed_out(process, step, seq));
         }
     }
@@ -384,8 +380,8 @@ impl Core {
     /// A device call ends at its own deadline, unless it keeps the thread that its timer would run on: then the kernel
     /// ends it, when code of others has had its time on top.
     fn expect_end(&mut self, key: CallKey, timeout: Duration) {
-        let latest = self.now().after(timeout.saturating_add(self.parts.limits.step).into());
-        self.set_timer(latest, key.pid, key.step, key.seq);
+        let latest = timeout.saturating_add(self.parts.limits.step);
+        self.set_alarm(latest, key.pid, key.step, key.seq);
     }
 
     /// Ends a device call that does not give its thread back. Its future is dropped when it does.
@@ -470,11 +466,9 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// What a tool call that was started is charged.
-fn tool_spent(process: &Process, index: usize, took: Millis) -> Spent {
-    let seq = process.image.open[index].seq;
-    let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
+fn tool_spent(took: Millis) -> Spent {
     let used = Reservation { calls: 1, tool_calls: 1, ..Reservation::default() };
-    Spent { used, took, waited: waits.total(), causes: waits.causes(), ..Spent::default() }
+    Spent { used, took, ..Spent::default() }
 }
 
 impl Core {
@@ -483,18 +477,6 @@ impl Core {
         let seq = process.image.open[index].seq;
         process.running.get(&seq).map(|running| self.since(running.started).into()).unwrap_or_default()
     }
-}
-
-/// What an inference that gave no usage is charged: its prompt if it was started, and what it streamed.
-pub(crate) fn partial_usage(process: &Process, seq: Seq) -> TokenUsage {
-    let (Some(running), Some(ready)) = (process.running.get(&seq), process.prompts.get(&seq)) else {
-        return TokenUsage::default();
-    };
-    if running.slot.is_none() {
-        return TokenUsage { estimated: true, ..TokenUsage::default() };
-    }
-    let output = Tokens(running.streamed.load(Ordering::Relaxed).div_ceil(3)).min(ready.max_output);
-    TokenUsage { input: ready.view.tokens, output, estimated: true, ..TokenUsage::default() }
 }
 
 /// The provider did no work for a call that failed like this, and charges none.

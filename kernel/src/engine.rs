@@ -266,11 +266,11 @@ fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) 
     }
     core.fire_timers();
     core.fire_clocks();
-    if !core.closed {
+    if core.may_send() {
         core.fire_lines();
         core.fire_short();
-        core.start_supplied();
     }
+    core.start_supplied();
     while let Some(batch) = core.next_batch() {
         commit(shared, core, batch, generation)?;
     }
@@ -645,11 +645,51 @@ impl Core {
         let news = if self.mode == Mode::Paused { Duration::from_secs(3600) } else { self.parts.limits.poll };
         let (now, wall) = (self.micros(), self.now());
         let retries = self.retries.iter().map(|batch| batch.next_try);
-        let lines = self.slots.iter().filter_map(|slots| slots.gate.until).chain(self.ledger.next());
-        let soon = retries.chain(lines).map(|at| Duration::from_micros(at.since(now).0)).min();
-        let next = self.next_timer().into_iter().chain(self.next_ping()).chain(self.next_clock()).min();
+        // What is not looked at any more brings nothing: its time may have passed long ago.
+        let (sends, ticks) = (self.may_send(), !self.closed && self.fatal.is_none());
+        let gates = self.slots.iter().filter_map(|slots| slots.gate.until).chain(self.ledger.next());
+        let gates = gates.filter(|_| sends).chain(self.next_clock());
+        let soon = retries.chain(gates).min();
+        let soon = soon.into_iter().chain(self.next_alarm().filter(|_| ticks)).min();
+        let soon = soon.map(|at| Duration::from_micros(at.since(now).0));
+        let next = self.next_timer().filter(|_| ticks).into_iter().chain(self.next_ping()).min();
         let timer = next.map(|at| Duration::from(at.since(wall)));
         let Some(wait) = soon.into_iter().chain(timer).min() else { return news };
         self.parts.clock.wait(wait, &|| self.is_idle() && !is_rung()).min(news)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails where it panics")]
+mod tests {
+    use kernel_llm::{Canned, FnCpu, model_info};
+    use kernel_sched::Micros;
+    use kernel_types::WaitCause;
+
+    use super::*;
+    use crate::Kernel;
+
+    /// A gate whose time has passed is looked at by nobody once the kernel has failed or shuts down.
+    #[tokio::test]
+    async fn a_kernel_that_sends_nothing_does_not_wait_for_gates() {
+        let cpu = FnCpu::new(model_info("m"), |_| Ok(Canned::text("Yes.")));
+        let kernel = Kernel::builder().cpu(cpu).build().await.unwrap();
+        let mut core = kernel.shared.core.lock();
+        core.slots[0].gate.hold(WaitCause::RetryAfter, Some(Micros(0)), Micros(0));
+        assert_eq!(core.pause(&|| false), Duration::ZERO, "control");
+        core.leaving = true;
+        assert!(core.pause(&|| false) > Duration::from_secs(1));
+        core.leaving = false;
+        core.set_timer(kernel_types::Timestamp(0), Pid::INIT, kernel_types::StepNo(1), kernel_types::Seq(0));
+        core.ledger.freed = true;
+        core.supplied.push(CallKey {
+            pid: Pid::INIT,
+            step: kernel_types::StepNo(1),
+            seq: kernel_types::Seq(0),
+        });
+        core.fail(KernelError::Build("a test".to_owned()));
+        core.start_supplied();
+        assert!(core.pause(&|| false) > Duration::from_secs(1));
+        assert!(!core.has_work(), "and nothing is left to do");
     }
 }

@@ -77,7 +77,7 @@ impl Kernel {
         steps
     }
 
-    /// The processes this kernel runs or ran, by pid.
+    /// The processes this kernel runs, and the latest [`Limits::ended`](crate::Limits::ended) of those that it ran, by pid.
     ///
     /// # Errors
     /// [`KernelError::Busy`], [`KernelError::Stopped`].
@@ -85,18 +85,25 @@ impl Kernel {
         self.ask(Core::statuses).await
     }
 
-    /// One process this kernel runs or ran.
+    /// One process this kernel runs or ran. One that ended long ago is read from the store.
     ///
     /// # Errors
-    /// [`KernelError::UnknownProcess`].
+    /// [`KernelError::UnknownProcess`]; for one that ended long ago [`KernelError::Store`], [`KernelError::Damaged`].
     pub async fn process(&self, pid: Pid) -> Result<ProcessInfo, KernelError> {
-        self.ask(move |core| core.info_of(pid)).await?.ok_or(KernelError::UnknownProcess(pid))
+        let (known, epoch) = self.ask(move |core| (core.info_of(pid), core.epoch)).await?;
+        if let Some(info) = known {
+            return Ok(info);
+        }
+        let row = self.shared.parts.store.agent(pid).await?;
+        let row =
+            row.filter(|row| row.exited && row.epoch == epoch).ok_or(KernelError::UnknownProcess(pid))?;
+        Ok(crate::recover::image_of(&row)?.info(pid, row.parent))
     }
 
     /// How a process ended; `None` if it did not.
     ///
     /// # Errors
-    /// [`KernelError::UnknownProcess`].
+    /// As [`Kernel::process`].
     pub async fn exit_status(&self, pid: Pid) -> Result<Option<ExitStatus>, KernelError> {
         Ok(match self.process(pid).await?.state {
             ProcessState::Exited(status) => Some(status),
@@ -264,9 +271,9 @@ impl Kernel {
         Arc::clone(&self.shared.parts.store)
     }
 
-    /// Waits until what is in flight has ended and is durable, then stops and lets go of the parts: a store with a lock
-    /// can be opened again after this. Calls that still wait for a rate, a pause or a resource are noted as not sent: they cost
-    /// nothing until they are.
+    /// Sends nothing more, waits until what was sent has ended and is durable, then stops and lets go of the parts: a store with a
+    /// lock can be opened again after this. Calls that waited, for a slot, a rate, a pause or a resource, are noted as not sent: they
+    /// cost nothing until they are.
     ///
     /// # Errors
     /// [`KernelError::Store`].
@@ -390,7 +397,7 @@ impl Core {
     }
 
     fn statuses(&mut self) -> Vec<ProcessInfo> {
-        let running = self.processes.values().map(|process| process.image.info(process.pid, process.parent));
+        let running = self.processes.values().map(|process| self.info(process));
         let mut all: Vec<ProcessInfo> = running.chain(self.exited.values().cloned()).collect();
         all.sort_by_key(|info| info.pid);
         all

@@ -9,16 +9,15 @@ use crate::core::Core;
 use crate::process::{Process, Running};
 
 impl Core {
-    /// Sends nothing more. Says whether that is durable: what was not sent holds nothing in its process's row.
+    /// Nothing is in flight any more. Says whether that is durable: what was not sent holds nothing in its process's row.
     pub(crate) fn is_closed(&mut self) -> bool {
-        if !std::mem::replace(&mut self.closed, true) {
-            for pid in self.processes.keys().copied().collect::<Vec<Pid>>() {
-                self.with(pid, |core, process| {
-                    if process.forget_unsent() {
-                        core.queue_commit(process);
-                    }
-                });
-            }
+        self.closed = true;
+        for pid in self.processes.keys().copied().collect::<Vec<Pid>>() {
+            self.with(pid, |core, process| {
+                if process.forget_unsent() {
+                    core.queue_commit(process);
+                }
+            });
         }
         !self.busy()
     }
@@ -32,7 +31,7 @@ impl Process {
             let open = &mut self.image.open[index];
             let sent = |running: &Running| match open.no {
                 SyscallNo::Infer => running.slot.is_some(),
-                _ => running.needs_since.is_none(),
+                _ => !running.waits.is_open(),
             };
             if self.running.get(&open.seq).is_some_and(sent) {
                 continue;

@@ -4,7 +4,7 @@
 //! when a slot is there: what comes too early for the system waits at the slot; what comes too early for a tenant or a subtree makes
 //! room for others and waits in a line of its own, in order.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use kernel_sched::{Allowance, Counted, Micros, Quotas, Rate, Refused};
 use kernel_types::{
@@ -13,6 +13,7 @@ use kernel_types::{
 
 use crate::core::Core;
 use crate::image::Image;
+use crate::lines::{Lines, Place};
 use crate::process::Process;
 
 /// What a tenant, or the system as a whole, may spend.
@@ -43,21 +44,12 @@ pub(crate) enum Account {
     Subtree(Pid),
 }
 
-/// Who waits for a rate.
-#[derive(Clone, Debug, Default)]
-struct Line {
-    waiting: VecDeque<Pid>,
-    /// When the first may try.
-    at: Micros,
-    /// Who was the first and is trying: the others wait for what becomes of it.
-    trying: Option<Pid>,
-}
-
 /// The accounts above processes.
 pub(crate) struct Ledger {
     pub(crate) quotas: Quotas<Account>,
-    /// Calls that wait for budgets which others hold, in order.
-    pub(crate) short: Vec<CallKey>,
+    /// Calls that wait for budgets which others hold, in order, by whose budgets.
+    pub(crate) short: BTreeMap<Account, BTreeMap<u64, CallKey>>,
+    shorts: u64,
     /// Something that was held is not any more, or a limit was raised: those may be looked at.
     pub(crate) freed: bool,
     /// What was charged for processes that had calls in flight when this kernel began, these calls at the most included.
@@ -65,7 +57,7 @@ pub(crate) struct Ledger {
     /// How many processes spend on an account directly.
     members: HashMap<Account, usize>,
     names: HashMap<u64, String>,
-    lines: BTreeMap<Account, Line>,
+    pub(crate) lines: Lines,
 }
 
 impl Ledger {
@@ -82,12 +74,13 @@ impl Ledger {
         let names = tenants.keys().map(|name| (tenant_number(name), name.clone())).collect();
         Ok(Self {
             quotas,
-            short: Vec::new(),
+            short: BTreeMap::new(),
+            shorts: 0,
             freed: false,
             known: HashMap::new(),
             members: HashMap::new(),
             names,
-            lines: BTreeMap::new(),
+            lines: Lines::default(),
         })
     }
 
@@ -148,6 +141,13 @@ impl Ledger {
             })
     }
 
+    /// Whether money or tokens are limited for life.
+    pub(crate) fn limits_spending(&self, account: Account) -> bool {
+        std::iter::successors(Some(account), |account| self.quotas.above(*account))
+            .filter_map(|account| self.quotas.limits(account))
+            .any(|limits| limits.cost.is_some() || limits.tokens.is_some())
+    }
+
     fn tenants(&self) -> impl Iterator<Item = Account> {
         self.quotas.keys().filter(|account| matches!(account, Account::Tenant(_)))
     }
@@ -184,20 +184,34 @@ impl Ledger {
             if self.members.contains_key(&own) || self.quotas.close(own).is_err() {
                 return;
             }
-            self.lines.remove(&own);
         }
     }
 
     /// When the next one in a line may try.
     pub(crate) fn next(&self) -> Option<Micros> {
-        let lines = self.lines.values().filter(|line| line.trying.is_none() && !line.waiting.is_empty());
         let at_once = (self.freed && !self.short.is_empty()).then_some(Micros(0));
-        lines.map(|line| line.at).chain(at_once).min()
+        self.lines.next().into_iter().chain(at_once).min()
     }
 
     pub(crate) fn is_waited_for(&self) -> bool {
-        !self.short.is_empty()
-            || self.lines.values().any(|line| !line.waiting.is_empty() || line.trying.is_some())
+        !self.short.is_empty() || !self.lines.is_empty()
+    }
+
+    /// A call waits for a budget of an account, behind those that do.
+    pub(crate) fn is_short_of(&mut self, account: Account, call: CallKey) -> (Account, u64) {
+        self.shorts += 1;
+        self.short.entry(account).or_default().insert(self.shorts, call);
+        (account, self.shorts)
+    }
+
+    /// It waits no more.
+    pub(crate) fn is_short_no_more(&mut self, (account, number): (Account, u64)) {
+        if let Some(waiting) = self.short.get_mut(&account) {
+            waiting.remove(&number);
+            if waiting.is_empty() {
+                self.short.remove(&account);
+            }
+        }
     }
 
     /// Whether others wait for a rate of an account, or of one above it.
@@ -209,20 +223,12 @@ impl Ledger {
     fn line_before(&self, account: Account) -> Option<Account> {
         let mut at = Some(account);
         while let Some(account) = at {
-            let waited_for = |line: &Line| line.trying.is_some() || !line.waiting.is_empty();
-            if self.lines.get(&account).is_some_and(waited_for) {
+            if self.lines.is_waited_for(account) {
                 return Some(account);
             }
             at = self.quotas.above(account);
         }
         None
-    }
-
-    /// Where a process stands in a line; no more when it gives up.
-    fn quit(&mut self, pid: Pid) {
-        for line in self.lines.values_mut() {
-            line.waiting.retain(|waiting| *waiting != pid);
-        }
     }
 
     /// The name of a tenant with limits.
@@ -239,22 +245,19 @@ impl Ledger {
 impl Core {
     /// Whether others wait for a rate of the process already; it waits behind them then.
     pub(crate) fn queues_up(&mut self, process: &mut Process, index: usize) -> bool {
+        let seq = process.image.open[index].seq;
         let Some(account) = self.ledger.line_before(process.account) else { return false };
-        self.line_up(process, index, account, false);
+        let Some(cpu) = self.cpu_of(process, seq) else { return false };
+        let place = self.ledger.lines.join(account, cpu, process.pid, Micros(0));
+        self.waits_in_line(process, seq, place);
         true
     }
 
-    fn line_up(&mut self, process: &mut Process, index: usize, account: Account, first: bool) {
-        let (now, seq) = (self.micros(), process.image.open[index].seq);
-        let line = self.ledger.lines.entry(account).or_default();
-        if first && line.trying == Some(process.pid) {
-            line.waiting.push_front(process.pid);
-            line.trying = None;
-        } else {
-            line.waiting.push_back(process.pid);
-        }
+    fn waits_in_line(&mut self, process: &mut Process, seq: Seq, place: Place) {
+        self.end_wait(process, seq);
+        self.wait_for(process, seq, WaitCause::Rate);
         if let Some(running) = process.running.get_mut(&seq) {
-            running.in_line = Some((account, now));
+            running.in_line = Some(place);
         }
     }
 
@@ -278,14 +281,20 @@ impl Core {
             Err(Refused::Rate { key: Account::System, at, .. }) => Err(Some(at)),
             Err(Refused::Rate { key, at, .. }) => {
                 let tried = process.running.get_mut(&seq).and_then(|running| running.tries_for.take());
-                if let Some(line) =
-                    tried.filter(|tried| *tried != key).and_then(|tried| self.ledger.lines.get_mut(&tried))
-                {
-                    // It goes on to wait elsewhere: the next of the line it left may try.
-                    line.trying.take_if(|trying| *trying == pid);
-                }
-                self.ledger.lines.entry(key).or_default().at = at;
-                self.line_up(process, index, key, tried == Some(key));
+                let place = match (tried, self.cpu_of(process, seq)) {
+                    (Some(tried), _) if tried.account == key => {
+                        self.ledger.lines.come_back(tried, pid, at);
+                        tried
+                    }
+                    (tried, cpu) => {
+                        if let Some(tried) = tried {
+                            // It goes on to wait elsewhere: the next of the line it left may try.
+                            self.ledger.lines.has_tried(tried);
+                        }
+                        self.ledger.lines.join(key, cpu.unwrap_or_default(), pid, at)
+                    }
+                };
+                self.waits_in_line(process, seq, place);
                 Err(None)
             }
             Err(refused) => {
@@ -295,44 +304,31 @@ impl Core {
         }
     }
 
-    /// Lets the first of each line try whose time has come.
+    /// Lets those try whose turn has come.
     pub(crate) fn fire_lines(&mut self) {
         let now = self.micros();
-        while let Some((account, pid)) = self.ledger.lines.iter_mut().find_map(|(account, line)| {
-            let due = line.trying.is_none() && line.at <= now;
-            let pid = line.waiting.front().copied().filter(|_| due)?;
-            line.waiting.pop_front();
-            line.trying = Some(pid);
-            Some((*account, pid))
-        }) {
-            let asked = self.with(pid, |core, process| core.leaves_line(process, account, now));
-            if asked != Some(true)
-                && let Some(line) = self.ledger.lines.get_mut(&account)
-            {
-                line.trying = None;
+        while let Some((place, pid)) = self.ledger.lines.fire(now) {
+            let asked = self.with(pid, |core, process| core.leaves_line(process, place));
+            if asked != Some(true) {
+                self.ledger.lines.has_tried(place);
             }
         }
-        self.ledger.lines.retain(|_, line| line.trying.is_some() || !line.waiting.is_empty());
     }
 
-    /// A Cpu is down: who tries and waits for it holds up no line, since others of the line may ask another Cpu.
+    /// A Cpu takes no call now: who tries for a rate and waits for it holds up nobody who asks another Cpu; nor anybody if it is down.
     pub(crate) fn lines_go_past(&mut self, cpu: usize) {
-        let processes = &self.processes;
-        for line in self.ledger.lines.values_mut() {
-            let waits =
-                |pid: &mut Pid| processes.get(pid).is_some_and(|process| process.needs(cpu).is_some());
-            line.trying.take_if(waits);
-        }
+        let down = self.slots[cpu].is_down();
+        self.ledger.lines.pass(cpu, down);
     }
 
-    fn leaves_line(&mut self, process: &mut Process, account: Account, now: Micros) -> bool {
-        let found = process.running.iter_mut().find(|(_, running)| running.in_line.is_some());
+    fn leaves_line(&mut self, process: &mut Process, place: Place) -> bool {
+        let found = process.running.iter_mut().find(|(_, running)| running.in_line == Some(place));
         let Some((seq, running)) = found else { return false };
-        let Some((_, since)) = running.in_line.take() else { return false };
-        running.waits.add(WaitCause::Rate, now.since(since));
-        running.tries_for = Some(account);
-        let index = seq.0 as usize;
-        self.ask_for_slot(process, index);
+        let seq = *seq;
+        running.in_line = None;
+        running.tries_for = Some(place);
+        self.end_wait(process, seq);
+        self.ask_for_slot(process, seq.0 as usize);
         // The scheduler may have refused it: then it has ended.
         self.settle(process);
         true
@@ -341,14 +337,18 @@ impl Core {
     /// A call starts, or is over before it did: it holds up no line.
     pub(crate) fn frees_line(&mut self, process: &mut Process, seq: Seq) {
         let Some(running) = process.running.get_mut(&seq) else { return };
-        if let Some(account) = running.tries_for.take()
-            && let Some(line) = self.ledger.lines.get_mut(&account)
-        {
-            line.trying.take_if(|trying| *trying == process.pid);
+        if let Some(place) = running.tries_for.take() {
+            self.ledger.lines.has_tried(place);
         }
-        if running.in_line.take().is_some() {
-            self.ledger.quit(process.pid);
+        if let Some(place) = running.in_line.take() {
+            self.ledger.lines.quit(place);
         }
+    }
+
+    /// The Cpu that a call asks.
+    fn cpu_of(&self, process: &Process, seq: Seq) -> Option<usize> {
+        let model = &process.prompts.get(&seq)?.view.model;
+        self.parts.models.get(model).map(|served| served.cpu)
     }
 
     /// Raises what the system or a tenant may spend; those that its limits suspended go on.
@@ -363,7 +363,9 @@ impl Core {
             Some(tenant) => is_of_tenant(limit) && tenant == tenant_number(name),
             None => is_of_system(limit),
         };
-        let pids: Vec<Pid> = self.processes.keys().copied().collect();
+        let mut pids: Vec<Pid> = self.processes.keys().copied().collect();
+        // Who goes on first is no matter of chance.
+        pids.sort_unstable();
         for pid in pids {
             self.with(pid, |core, process| {
                 // What it was refused is still on its way to it: it may ask again.

@@ -249,7 +249,7 @@ impl Core {
 
     /// A process as `ps` shows it, running or ended.
     pub(crate) fn info_of(&self, pid: Pid) -> Option<kernel_types::ProcessInfo> {
-        let running = self.processes.get(&pid).map(|process| process.image.info(pid, process.parent));
+        let running = self.processes.get(&pid).map(|process| self.info(process));
         running.or_else(|| self.exited.get(&pid).cloned())
     }
 }

@@ -28,7 +28,13 @@ impl Core {
             let message = format!("lock: the process holds {MAX_LOCKS} locks, its limit");
             return Some(Err(SysError::new(ErrorKind::Busy, message)));
         }
-        match self.locks.lock(process.pid, name, process.image.priority) {
+        let given_up = |names: &[String]| names.iter().any(|known| known == name);
+        if given_up(&process.unlocked) || given_up(&process.releasing) {
+            // It still is the holder until the commit that gives the lock up: it asks again then, behind those who wait.
+            return None;
+        }
+        let whole = of_tenant(&process.image.tenant, name);
+        match self.locks.lock(process.pid, &whole, process.image.priority) {
             Ok(Taken::Held) => {
                 process.image.locks.push(name.to_owned());
                 Some(Ok(Answer::Done))
@@ -37,7 +43,7 @@ impl Core {
                 self.lend(holder);
                 None
             }
-            Err(error) => Some(Err(lock_error(&error))),
+            Err(error) => Some(Err(lock_error(error))),
         }
     }
 
@@ -65,23 +71,38 @@ impl Core {
         }
     }
 
-    /// What a process gave up is durable: the next ones have it.
+    /// What a process gave up is durable: the next ones have it. It may want one of them again.
     pub(crate) fn release(&mut self, pid: Pid, names: Vec<String>) {
-        for name in names {
-            match self.locks.unlock(pid, &name) {
-                Ok(Some(next)) => self.hand_over(next, name),
+        let tenant = self.processes.get(&pid).map(|process| process.image.tenant.clone()).unwrap_or_default();
+        for name in &names {
+            match self.locks.unlock(pid, &of_tenant(&tenant, name)) {
+                Ok(Some(next)) => self.hand_over(next, name.clone()),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "a lock is lost"),
             }
         }
+        self.with(pid, |core, process| {
+            for index in 0..process.image.open.len() {
+                let open = &process.image.open[index];
+                let pending = open.pending.as_ref().filter(|_| open.outcome.is_none());
+                let wanted = pending.is_some_and(|pending| match &pending.call {
+                    Call::Lock { name, .. } => names.contains(name),
+                    _ => false,
+                });
+                if wanted && core.locks.waits_for(process.pid).is_none() {
+                    core.lock_again(process, index);
+                    core.settle(process);
+                }
+            }
+        });
         self.lend(pid);
     }
 
     /// A process is gone, and with it what it held, waited for and was lent.
     pub(crate) fn release_all(&mut self, pid: Pid) {
         let waited_for = self.locks.waits_for(pid).map(|(_, holder)| holder);
-        for (name, next) in self.locks.leave(pid) {
-            self.hand_over(next, name);
+        for (whole, next) in self.locks.leave(pid) {
+            self.hand_over(next, plain(&whole).to_owned());
         }
         if let Some(holder) = waited_for {
             self.lend(holder);
@@ -155,7 +176,8 @@ impl Core {
     /// A process that was taken over holds what its image says; others may have it by now.
     pub(crate) fn locks_again(&mut self, process: &mut Process) {
         for name in std::mem::take(&mut process.image.locks) {
-            match self.locks.lock(process.pid, &name, process.image.priority) {
+            let whole = of_tenant(&process.image.tenant, &name);
+            match self.locks.lock(process.pid, &whole, process.image.priority) {
                 Ok(Taken::Held) => process.image.locks.push(name),
                 Ok(Taken::Waits { holder }) => {
                     self.locks.cancel(process.pid);
@@ -176,11 +198,46 @@ impl Core {
     }
 }
 
+/// A lock as the table of all knows it: each tenant has names of its own.
+fn of_tenant(tenant: &str, name: &str) -> String {
+    format!("{}:{tenant}{name}", tenant.len())
+}
+
+/// The name of a lock as its tenant knows it.
+fn plain(whole: &str) -> &str {
+    let named = whole.split_once(':').and_then(|(length, rest)| rest.get(length.parse().ok()?..));
+    named.unwrap_or(whole)
+}
+
 /// The error a program gets for a lock's.
-fn lock_error(error: &LockError<Pid>) -> SysError {
+fn lock_error(error: LockError<Pid>) -> SysError {
+    let named = |name: String| plain(&name).to_owned();
+    let error = match error {
+        LockError::Held { who, name } => LockError::Held { who, name: named(name) },
+        LockError::Waits { who, name } => LockError::Waits { who, name: named(name) },
+        LockError::NotHeld { who, name } => LockError::NotHeld { who, name: named(name) },
+        LockError::Cycle(wheel) => {
+            LockError::Cycle(wheel.into_iter().map(|(who, name)| (who, named(name))).collect())
+        }
+        other => other,
+    };
     let kind = match error {
         LockError::Cycle(_) => ErrorKind::Failed,
         _ => ErrorKind::InvalidArgument,
     };
     SysError::new(kind, format!("lock: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_tenants_are_their_own() {
+        for (tenant, name) in [("", "a"), ("press", "a"), ("", "5:pressa"), ("1:", "2:3"), ("ü", "ä:")] {
+            assert_eq!(plain(&of_tenant(tenant, name)), name);
+        }
+        assert_ne!(of_tenant("", "pressa"), of_tenant("press", "a"));
+        assert_ne!(of_tenant("pre", "ssa"), of_tenant("press", "a"));
+    }
 }

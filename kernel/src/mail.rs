@@ -12,6 +12,8 @@ use crate::tree::give_back;
 
 /// Bytes of one message.
 const MAX_MESSAGE: usize = 256 << 10;
+/// Senders outside the kernel that are remembered.
+const SENDERS: usize = 4096;
 
 impl Core {
     /// `send`: goes out with this step's commit.
@@ -93,9 +95,16 @@ impl Core {
     }
 
     fn deliver(&mut self, mail: Mail, own: bool) {
+        let outside = !own && mail.id.sender != mail.to && !self.processes.contains_key(&mail.id.sender);
+        if outside {
+            self.forget_oldest_sender();
+        }
         self.with(mail.to, |core, process| {
             if own && matches!(mail.body, MailBody::Message(_)) {
                 process.coming = process.coming.saturating_sub(1);
+            }
+            if outside && !process.delivered.contains_key(&mail.id.sender) {
+                core.senders.push_back((process.pid, mail.id.sender));
             }
             let newest = process.delivered.entry(mail.id.sender).or_insert(0);
             if mail.id.number <= *newest || process.image.exited.is_some() {
@@ -129,6 +138,17 @@ impl Core {
             }
             core.settle(process);
         });
+    }
+
+    /// Who posts from outside does so once, under a name of its own, and is seen twice at most, one after the other: when it is posted,
+    /// and when the store is asked for what is new. The latest are remembered for that.
+    fn forget_oldest_sender(&mut self) {
+        while self.senders.len() >= SENDERS {
+            let Some((to, sender)) = self.senders.pop_front() else { return };
+            if let Some(process) = self.processes.get_mut(&to) {
+                process.delivered.remove(&sender);
+            }
+        }
     }
 
     /// Acts on a signal.
@@ -277,5 +297,43 @@ impl Core {
         }
         let at_once = args.timeout.is_some_and(|timeout| timeout.0 == 0);
         at_once.then(|| Err(SysError::new(ErrorKind::Deadline, "wait: no child has ended")))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails where it panics")]
+mod tests {
+    use kernel_types::{Call, Priority};
+
+    use super::*;
+    use crate::programs::Script;
+    use crate::{Kernel, Until};
+
+    #[tokio::test]
+    async fn who_writes_from_outside_is_not_remembered_for_ever_and_counts_once() {
+        let kernel = Kernel::builder().build().await.unwrap();
+        let waits = Script::once(vec![Call::Receive(ReceiveArgs::default())]).spec("test").unwrap();
+        let budget = Budget { calls: Some(0), ..Budget::default() };
+        let pid = kernel.spawn(kernel_types::Spec { budget, ..waits }).await.unwrap();
+        let post = async {
+            for number in 0..SENDERS + 500 {
+                kernel.set_priority(pid, Priority::new(50 + (number % 2) as u8).unwrap()).await.unwrap();
+            }
+            for _ in 0..20 {
+                kernel.grant(pid, Budget { calls: Some(1), ..Budget::default() }).await.unwrap();
+            }
+            // The store is asked for what is new meanwhile, and has it all.
+            tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+            kernel.signal(pid, Signal::Kill).await.unwrap();
+        };
+        let look = || kernel.shared.core.lock().processes.get(&pid).map(|process| process.delivered.len());
+        let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), async {
+            post.await;
+            assert!(look().is_none_or(|known| known <= SENDERS), "{:?}", look());
+        });
+        run.unwrap();
+        kernel.run_until(Until::Idle).await.unwrap();
+        assert_eq!(kernel.process(pid).await.unwrap().budget.calls, Some(20), "no grant counts twice");
+        assert!(kernel.shared.core.lock().senders.len() <= SENDERS);
     }
 }

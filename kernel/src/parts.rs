@@ -33,6 +33,8 @@ pub struct Limits {
     pub retry: Duration,
     /// A tool call ends with `Deadline` after this, or earlier if the tool or the call says so.
     pub tool: Duration,
+    /// Ended processes that a kernel keeps in memory, the latest; the others are in the store.
+    pub ended: usize,
     /// Messages a mailbox holds; a further one is `Busy`.
     pub mailbox: usize,
     /// Requests from outside that may wait; a further one is `Busy`.
@@ -62,6 +64,7 @@ impl Default for Limits {
             attempts: 5,
             retry: Duration::from_secs(600),
             tool: Duration::from_secs(120),
+            ended: 4096,
             mailbox: 1024,
             requests: 1024,
             bodies: 256 << 20,

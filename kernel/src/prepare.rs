@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kernel_context::{PagerError, SentPrompt, expected_cache};
 use kernel_types::{
     Answer, BlobHash, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, Frame, InferArgs,
-    PageView, PastMoment, Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, TokenUsage, Tokens,
-    ToolCallArgs, ToolMode, ToolSpec,
+    PageView, PastMoment, Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, Tokens, ToolCallArgs,
+    ToolMode, ToolSpec,
 };
 
 use crate::core::{Core, Spent};
@@ -372,12 +372,12 @@ impl Core {
         if !process.prompts.is_empty() {
             return invalid(ErrorKind::InvalidArgument, "one infer a step".to_owned());
         }
-        let ready = match self.render(process, args, &served.info) {
+        let mut ready = match self.render(process, args, &served.info) {
             Ok(ready) => ready,
             Err(PagerError::Fault(missing)) => return Err(Fault::Bodies(missing)),
             Err(error) => return Ok(Prepared::invalid(&call, crate::local::pager_error(&error))),
         };
-        let reserved = match self.most(process, &ready) {
+        let reserved = match self.most(process, &mut ready) {
             Ok(reserved) => reserved,
             Err(decision) => return Ok(Prepared::refused(&call, decision)),
         };
@@ -391,21 +391,6 @@ impl Core {
         let view = Some(ready.view.clone());
         process.prompts.insert(seq, ready);
         Ok(Prepared { reserved, view, ..Prepared::allowed(&call, Then::Start) })
-    }
-
-    /// The most that an inference can use. Refused where money is limited and nobody knows its price.
-    pub(crate) fn most(&self, process: &Process, ready: &Ready) -> Result<Reservation, Decision> {
-        let model = &ready.view.model;
-        let served = self.parts.models.get(model);
-        let ceiling = served.and_then(|served| ceiling(&ready.view, ready.max_output, &served.info));
-        if ceiling.is_none()
-            && (process.image.budget.cost.is_some() || self.ledger.limits_cost(process.account))
-        {
-            let missing = format!("price of {model} (unknown, and there is a limit of cost)");
-            return Err(Decision::Deny { missing });
-        }
-        let tokens = ready.view.tokens.saturating_add(ready.max_output);
-        Ok(Reservation { calls: 1, tokens, cost: ceiling.unwrap_or_default(), tool_calls: 0 })
     }
 
     /// Makes room in the window and renders it.
@@ -453,6 +438,7 @@ impl Core {
         };
         Ok(Ready {
             prompt: Arc::new(prompt),
+            most_input: view.tokens,
             view,
             raw_tokens: rendered.raw_tokens,
             tool_tokens,
@@ -546,18 +532,4 @@ fn lead(model: &str, tools: &[ToolSpec]) -> u64 {
     }
     let [a, b, c, d, e, f, g, h, ..] = frame.finish().0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
-
-/// The most that an inference can cost; `None` if nobody knows its price.
-pub(crate) fn ceiling(
-    view: &PageView,
-    output: Tokens,
-    model: &kernel_types::ModelInfo,
-) -> Option<kernel_types::MicroUsd> {
-    Some(model.pricing?.ceiling(view.tokens, output, view.retention))
-}
-
-/// Money and tokens that an inference used.
-pub(crate) fn charge(usage: &TokenUsage, model: &kernel_types::ModelInfo) -> kernel_types::MicroUsd {
-    model.pricing.map(|pricing| pricing.cost(usage)).unwrap_or_default()
 }

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::image::Image;
 use crate::ledger::Account;
+use crate::lines::Place;
 use crate::program::Program;
 use crate::seal::{Draft, Heads, Said};
 use crate::waits::Waits;
@@ -37,6 +38,8 @@ pub(crate) struct Preparing {
 pub(crate) struct Ready {
     pub(crate) prompt: Arc<Prompt>,
     pub(crate) view: PageView,
+    /// The most that the provider can count the prompt where that is a matter of budgets, its estimate elsewhere.
+    pub(crate) most_input: Tokens,
     pub(crate) raw_tokens: Tokens,
     /// Of the view's tokens, those of the tools' schemas, which no pager counts.
     pub(crate) tool_tokens: Tokens,
@@ -57,22 +60,24 @@ pub(crate) struct Running {
     pub(crate) slot: Option<u32>,
     /// As the Cpu's limits know it while it runs.
     pub(crate) governed: Option<Started>,
-    /// What it waited for so far.
+    /// What it waited for so far, and waits for.
     pub(crate) waits: Waits,
     /// When it was sent first.
     pub(crate) sent: Option<Micros>,
     /// How often it failed for a passing reason.
     pub(crate) failures: u32,
-    /// The line it waits in for a rate, and since when.
-    pub(crate) in_line: Option<(Account, Micros)>,
-    /// The line that waits for what becomes of it.
-    pub(crate) tries_for: Option<Account>,
-    /// Since when it waits for what its device needs.
-    pub(crate) needs_since: Option<Micros>,
+    /// How often it was refused for want of capacity.
+    pub(crate) refusals: u32,
+    /// Where it waits in a line for a rate.
+    pub(crate) in_line: Option<Place>,
+    /// Where it stood in the line that waits for what becomes of it.
+    pub(crate) tries_for: Option<Place>,
+    /// Where it waits for a budget that others hold.
+    pub(crate) short_of: Option<(Account, u64)>,
     /// When it is tried again.
-    pub(crate) again_at: Option<Timestamp>,
+    pub(crate) again_at: Option<Micros>,
     /// When a device is expected to have given its thread back.
-    pub(crate) ends_by: Timestamp,
+    pub(crate) ends_by: Micros,
     /// Bytes of text streamed so far.
     pub(crate) streamed: Arc<AtomicU64>,
 }
@@ -88,11 +93,12 @@ impl Running {
             waits: Waits::default(),
             sent: None,
             failures: 0,
+            refusals: 0,
             in_line: None,
             tries_for: None,
-            needs_since: None,
+            short_of: None,
             again_at: None,
-            ends_by: Timestamp(0),
+            ends_by: Micros(0),
             streamed: Arc::default(),
         }
     }
@@ -133,9 +139,9 @@ pub(crate) struct Process {
     /// Those that the commit under way gives up.
     pub(crate) releasing: Vec<String>,
     /// Since when its time counts, as far as it was not counted yet.
-    pub(crate) runs_since: Option<Timestamp>,
+    pub(crate) runs_since: Option<Micros>,
     /// When its time is used up.
-    pub(crate) time_ends: Option<Timestamp>,
+    pub(crate) time_ends: Option<Micros>,
     pub(crate) quota_hit: Option<LimitName>,
 
     pub(crate) revision: u64,

@@ -237,7 +237,7 @@ impl Core {
         let parents: Vec<(Pid, Pid)> =
             loaded.iter().map(|one| (one.process.parent, one.process.pid)).collect();
         for one in loaded {
-            self.processes.insert(one.process.pid, one.process);
+            self.enter(one.process);
         }
         for (parent, child) in parents {
             if let Some(parent) = self.processes.get_mut(&parent) {
@@ -394,7 +394,13 @@ impl Core {
     /// A tool is called again, as a further call. A `keyed` call that was sent and has no budget for that is not refused, since a
     /// program may then make it anew, under another key.
     fn tool_again(&mut self, process: &mut Process, index: usize, lost: Reservation) {
-        let recovery = process.image.open[index].pending.as_ref().map(|pending| pending.recovery);
+        let Some(pending) = &process.image.open[index].pending else { return };
+        let (recovery, call) = (Some(pending.recovery), pending.call.clone());
+        // The rules may be others now.
+        let decision = self.decide(process, &call);
+        if !decision.is_allow() {
+            return self.refuse(process, index, SyscallNo::ToolCall, &decision);
+        }
         let needs = Reservation { calls: 1, tool_calls: 1, ..Reservation::default() };
         match self.hold_again(process, index, needs) {
             Ok(()) => self.attempt_again(process, index, lost),
@@ -428,11 +434,11 @@ impl Core {
             }
             None => Err(SysError::new(ErrorKind::NotFound, format!("model {name:?} is not there any more"))),
         };
-        let ready = match rendered {
+        let mut ready = match rendered {
             Ok(ready) => ready,
             Err(error) => return self.finish(process, index, Err(error), Spent::default()),
         };
-        let held = self.most(process, &ready).and_then(|most| self.hold_again(process, index, most));
+        let held = self.most(process, &mut ready).and_then(|most| self.hold_again(process, index, most));
         match held {
             Ok(()) => drop(process.prompts.insert(seq, ready)),
             Err(decision) => self.refuse(process, index, SyscallNo::Infer, &decision),

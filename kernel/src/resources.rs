@@ -1,7 +1,7 @@
 //! Countable things that devices need: slots of a tool, memory of a Cpu, bytes of a GPU. A call that needs what others hold
 //! waits, in order, before it starts.
 
-use kernel_sched::{Asked, Micros};
+use kernel_sched::Asked;
 use kernel_types::{Call, CallKey, ErrorKind, Seq, SysError, WaitCause};
 
 use crate::core::{Core, Spent};
@@ -16,10 +16,7 @@ impl Core {
         match self.resources.ask(key, &needs) {
             Ok(Asked::Granted) => true,
             Ok(Asked::Waits) => {
-                let now = self.micros();
-                if let Some(running) = process.running.get_mut(&seq) {
-                    running.needs_since = Some(now);
-                }
+                self.wait_for(process, seq, WaitCause::Resource);
                 self.pings_give_way();
                 false
             }
@@ -56,13 +53,14 @@ impl Core {
 
     /// Starts the calls that have what they need now.
     pub(crate) fn start_supplied(&mut self) {
-        for key in std::mem::take(&mut self.supplied) {
-            let now = self.micros();
+        let supplied = std::mem::take(&mut self.supplied);
+        if !self.may_send() {
+            return;
+        }
+        for key in supplied {
             self.with(key.pid, |core, process| {
                 let Some(index) = process.pending_index(key.step, key.seq) else { return };
-                let Some(running) = process.running.get_mut(&key.seq) else { return };
-                let since = running.needs_since.take().unwrap_or(now);
-                running.waits.add(WaitCause::Resource, Micros(now.0.saturating_sub(since.0)));
+                core.end_wait(process, key.seq);
                 core.start_device(process, index);
                 core.settle(process);
             });

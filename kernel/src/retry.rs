@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use kernel_llm::{CpuError, CpuErrorKind};
 use kernel_sched::{Admission, CallEnd, Charge, HeldBy, Micros};
-use kernel_types::{ErrorKind, Event, Millis, Reservation, Retry, SysError, TokenUsage, WaitCause};
+use kernel_types::{ErrorKind, Event, Reservation, Retry, SysError, Tokens, WaitCause};
 use rand::RngExt;
 
 use crate::core::{Core, Spent};
-use crate::device::{End, not_served, partial_usage};
+use crate::device::{End, not_served};
 use crate::process::Process;
+use crate::spend::{Used, beyond};
 
 /// The longest first pause after a failure; each further one may be twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause of all, unless the provider asks for more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// The longest first pause of a call that was refused for want of capacity, beside what its Cpu's limits say. A provider that names a
+/// pause of nothing is not asked in a circle.
+const FIRST_REFUSAL: Duration = Duration::from_millis(50);
 
 /// A Cpu of which nothing is to be expected is looked at again no sooner than this.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -48,6 +53,12 @@ pub(crate) fn call_end(end: &End) -> Verdict {
     }
 }
 
+/// The longest pause after so many failures or refusals of a call.
+fn most_pause(failures: u32, refusals: u32, refused: bool) -> Duration {
+    let (first, times) = if refused { (FIRST_REFUSAL, refusals) } else { (FIRST_PAUSE, failures) };
+    first.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(LONGEST_PAUSE)
+}
+
 fn verdict(error: &CpuError) -> Verdict {
     let pause = match error.retry() {
         Retry::After(pause) => Some(Micros(pause.0.saturating_mul(1000))),
@@ -75,17 +86,14 @@ impl Core {
             self.slots[cpu].last_error = Some(error.to_string());
         }
         let failures = running.failures + u32::from(!refused);
+        let refusals = running.refusals + u32::from(refused);
+        // Full jitter: calls that failed together do not come back together.
+        let backoff = most_pause(failures, refusals, refused).mul_f64(self.rng.random::<f64>());
         let pause = match error.retry() {
             Retry::Never => return false,
+            Retry::After(pause) if refused => Duration::from(pause).max(backoff),
             Retry::After(pause) => Duration::from(pause),
-            // The Cpu's limits say when it takes calls again.
-            Retry::Now if refused => Duration::ZERO,
-            Retry::Now => {
-                // Full jitter: calls that failed together do not come back together.
-                let most =
-                    (FIRST_PAUSE * 2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_PAUSE);
-                most.mul_f64(self.rng.random::<f64>())
-            }
+            Retry::Now => backoff,
         };
         let shown = running.streamed.load(Ordering::Relaxed) > 0;
         // What it waited before it was sent is nobody's failure.
@@ -94,19 +102,19 @@ impl Core {
         if shown || !patient || failures >= limits.attempts || !self.charge_attempt(process, index, error) {
             return false;
         }
-        let now = self.now();
+        let micros = self.micros();
         let Some(running) = process.running.get_mut(&seq) else { return false };
-        running.failures = failures;
+        (running.failures, running.refusals) = (failures, refusals);
         running.abort = None;
-        if refused || pause.is_zero() {
+        let asked =
+            if let Retry::After(asked) = error.retry() { Duration::from(asked) } else { Duration::ZERO };
+        // What the provider asked for holds all calls up: that is for its limits to say.
+        if pause.is_zero() || (refused && asked >= pause) {
             self.want_slot(process, index);
         } else {
-            running
-                .waits
-                .add(WaitCause::Backoff, Micros(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX)));
-            let at = now.after(Millis::from(pause).max(Millis(1)));
-            running.again_at = Some(at);
-            self.set_timer(at, process.pid, process.image.step, seq);
+            running.waits.for_cause(WaitCause::Backoff, micros);
+            running.again_at = Some(self.in_future(pause));
+            self.set_alarm(pause, process.pid, process.image.step, seq);
         }
         true
     }
@@ -114,10 +122,10 @@ impl Core {
     /// Charges what a lost attempt used and holds the budget for another. Says whether there is enough.
     fn charge_attempt(&mut self, process: &mut Process, index: usize, error: &CpuError) -> bool {
         let seq = process.image.open[index].seq;
-        let free = not_served(error.kind()) || error.kind() == CpuErrorKind::Failed;
-        let usage = if free { TokenUsage::default() } else { partial_usage(process, seq) };
-        let model = process.prompts.get(&seq).and_then(|ready| self.parts.models.get(&ready.view.model));
-        let cost = model.map(|served| crate::prepare::charge(&usage, &served.info)).unwrap_or_default();
+        let free = not_served(error.kind());
+        let used = if free { Used::default() } else { Used::lost(process, seq) };
+        let usage = used.paid;
+        let (cost, seen) = (self.price(process, seq, &usage), self.price(process, seq, &used.seen));
         let tokens = usage.input.saturating_add(usage.output);
         let calls = u64::from(!free);
         let charged = Reservation { calls, tokens, cost, tool_calls: 0 };
@@ -127,7 +135,8 @@ impl Core {
         process.release(&held);
         let fits = process.exceeded(&held.plus(&charged)).is_none();
         process.reserve(&held);
-        if !fits || !self.lose_above(process, seq, charged) {
+        let beyond = beyond(&used, cost, seen);
+        if !fits || !self.lose_above(process, seq, charged.minus(&beyond), beyond) {
             return false;
         }
         let total = &mut process.image.usage;
@@ -136,8 +145,9 @@ impl Core {
         total.output_tokens = total.output_tokens.saturating_add(usage.output);
         total.cost = total.cost.saturating_add(cost);
         let held = Micros::default();
-        let charge = Charge { uncached: usage.input, cached: usage.cached, output: usage.output, held };
-        self.leave_slot(process, seq, charge, verdict(error).with(tokens.0));
+        let charge =
+            Charge { uncached: used.seen.input, cached: Tokens::ZERO, output: used.seen.output, held };
+        self.leave_slot(process, seq, charge, verdict(error).with(used.tokens().0));
         let Some(pending) = &mut process.image.open[index].pending else { return false };
         pending.attempt += 1;
         let event = Event::Attempt { number: pending.attempt, charged, why: Some(error.to_string()) };
@@ -147,15 +157,17 @@ impl Core {
 
     /// The time of an inference has come: to be tried again, to give up a Cpu that does not work, to leave it behind.
     pub(crate) fn infer_timer(&mut self, process: &mut Process, index: usize) {
-        let (now, seq) = (self.now(), process.image.open[index].seq);
+        let (now, seq) = (self.micros(), process.image.open[index].seq);
         let Some(running) = process.running.get_mut(&seq) else { return };
         match running.again_at {
             Some(at) if at <= now => {
                 running.again_at = None;
+                self.end_wait(process, seq);
                 self.want_slot(process, index);
                 self.settle(process);
             }
             Some(_) => {}
+            None if running.slot.is_none() && !self.may_send() => {}
             None if running.slot.is_none() => self.give_up_on_cpu(process, index),
             None if running.ends_by <= now => self.leave_behind(process, index),
             None => {}
@@ -171,12 +183,11 @@ impl Core {
         };
         let last = self.slots[cpu].last_error.clone().unwrap_or_else(|| "it does not answer".to_owned());
         let took = self.took(process, index);
-        let waits = process.running.get(&seq).map(|running| running.waits.clone()).unwrap_or_default();
+        self.end_wait(process, seq);
         self.leave_slot(process, seq, Charge::default(), CallEnd::Cancelled { tokens: 0 });
         let error =
             SysError::new(ErrorKind::Unavailable, format!("infer: {message}: {last}")).with_retry(retry);
-        let spent = Spent { took, waited: waits.total(), causes: waits.causes(), ..Spent::default() };
-        self.finish(process, index, Err(error), spent);
+        self.finish(process, index, Err(error), Spent { took, ..Spent::default() });
         self.settle(process);
     }
 
@@ -203,7 +214,7 @@ impl Core {
             Admission::At(until, HeldBy::RetryAfter) if span(until.since(now)) > patience => Duration::ZERO,
             _ => patience.max(AGAIN),
         };
-        self.set_timer(self.now().after(left.into()), process.pid, process.image.step, seq);
+        self.set_alarm(left, process.pid, process.image.step, seq);
     }
 
     /// Looks at it again: when the Cpu has failed for long enough, if it fails.
@@ -211,8 +222,8 @@ impl Core {
         let (now, slots, patience) = (self.micros(), &self.slots[cpu], self.parts.limits.retry);
         let failing = slots.failing_since.filter(|_| slots.is_broken());
         let failing = failing.map(|since| span(now.since(since))).unwrap_or_default();
-        let at = self.now().after(patience.saturating_sub(failing).max(AGAIN).into());
-        self.set_timer(at, process.pid, process.image.step, process.image.open[index].seq);
+        let left = patience.saturating_sub(failing).max(AGAIN);
+        self.set_alarm(left, process.pid, process.image.step, process.image.open[index].seq);
     }
 }
 

@@ -39,6 +39,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An answer this young is given again: no number of clients makes a kernel count more often.
 const FRESH: Duration = Duration::from_millis(50);
+/// An answer is good for so many times as long as it took to make.
+const SHARE: u32 = 20;
 /// Sockets that one process may have in one folder.
 const NUMBERS: u32 = 64;
 /// Bytes of a path that every system takes for a socket.
@@ -160,7 +162,8 @@ fn line(value: &impl Serialize) -> String {
 struct Server {
     /// Weak: a kernel's end must not wait for clients.
     shared: Weak<Shared>,
-    last: Mutex<Option<(Instant, Arc<str>)>>,
+    /// When the last answer was made, how long it is good for, and the answer.
+    last: Mutex<Option<(Instant, Duration, Arc<str>)>>,
     places: Arc<Semaphore>,
 }
 
@@ -211,33 +214,40 @@ impl Server {
 
     async fn status(&self) -> Arc<str> {
         let mut last = self.last.lock().await;
-        if let Some((at, answer)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+        if let Some((at, _, answer)) = last.as_ref().filter(|(at, good, _)| at.elapsed() < *good) {
             tracing::trace!(age = ?at.elapsed(), "answered with the last status");
             return Arc::clone(answer);
         }
-        let answer = match timeout(PATIENCE, self.snapshot()).await {
-            Ok(Ok(status)) => Answer::Status(status),
-            Ok(Err(error)) => Answer::Error(error.to_string()),
-            Err(_) => Answer::Error("the kernel is busy".to_owned()),
+        let (answer, took) = match timeout(PATIENCE, self.snapshot()).await {
+            Ok(Ok((status, took))) => (Answer::Status(status), took),
+            Ok(Err(error)) => (Answer::Error(error.to_string()), Duration::ZERO),
+            Err(_) => (Answer::Error("the kernel is busy".to_owned()), PATIENCE),
         };
         let text: Arc<str> = line(&answer).into();
-        *last = Some((Instant::now(), Arc::clone(&text)));
+        *last = Some((Instant::now(), good_for(took), Arc::clone(&text)));
         text
     }
 
-    async fn snapshot(&self) -> Result<KernelStatus, KernelError> {
+    /// The status, and how long the engine was busy with it.
+    async fn snapshot(&self) -> Result<(KernelStatus, Duration), KernelError> {
         let (sender, receiver) = oneshot::channel();
         let shared = self.shared.upgrade().ok_or(KernelError::Stopped)?;
         shared.request(move |core| {
             // A scheduler of others may break when it is asked for a lag: that is no reason to stop a kernel.
+            let begun = Instant::now();
             if let Ok(status) = catch_unwind(AssertUnwindSafe(|| core.kernel_status())) {
                 // The asker may have gone away.
-                drop(sender.send(status));
+                drop(sender.send((status, begun.elapsed())));
             }
         })?;
         drop(shared);
         receiver.await.map_err(|_| KernelError::Stopped)
     }
+}
+
+/// How long an answer is good for: however many processes there are, those who watch take a twentieth of the engine's time at most.
+fn good_for(took: Duration) -> Duration {
+    FRESH.max(took.saturating_mul(SHARE))
 }
 
 /// A folder, held open: by its number it has a path that is never too long for a socket.
@@ -313,5 +323,16 @@ impl Folder {
         if fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket()) {
             drop(fs::remove_file(path));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_took_long_is_good_for_longer() {
+        assert_eq!(good_for(Duration::from_millis(1)), FRESH);
+        assert_eq!(good_for(Duration::from_millis(30)), Duration::from_millis(600));
     }
 }

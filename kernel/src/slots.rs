@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kernel_sched::{
-    Admission, CallEnd, Charge, CpuLimits, Demand, Entry, Governor, Micros, Scheduler, Slot, Started,
+    Admission, CallEnd, Charge, CpuLimits, Demand, Entry, Governor, HeldBy, Micros, Scheduler, Slot, Started,
 };
-use kernel_types::{ErrorKind, Pid, Priority, Reservation, Seq, SysError, Timestamp, WaitCause};
+use kernel_types::{ErrorKind, Pid, Priority, Seq, SysError, Timestamp, WaitCause};
 
 use crate::core::Core;
 use crate::ledger::tenant_number;
@@ -30,6 +30,37 @@ pub(crate) struct Head {
     number: u32,
 }
 
+/// Urgent requests in order.
+#[derive(Debug, Default)]
+struct Urgent {
+    order: BTreeMap<u64, Pid>,
+    numbers: BTreeMap<Pid, u64>,
+    last: u64,
+}
+
+impl Urgent {
+    fn push(&mut self, pid: Pid) {
+        self.remove(pid);
+        self.last += 1;
+        self.order.insert(self.last, pid);
+        self.numbers.insert(pid, self.last);
+    }
+
+    fn remove(&mut self, pid: Pid) {
+        if let Some(number) = self.numbers.remove(&pid) {
+            self.order.remove(&number);
+        }
+    }
+
+    fn first(&self) -> Option<Pid> {
+        self.order.first_key_value().map(|(_, pid)| *pid)
+    }
+
+    fn contains(&self, pid: Pid) -> bool {
+        self.numbers.contains_key(&pid)
+    }
+}
+
 /// A Cpu's slots and who gets them.
 pub(crate) struct Slots {
     pub(crate) scheduler: Box<dyn Scheduler>,
@@ -39,7 +70,7 @@ pub(crate) struct Slots {
     /// Who asked the scheduler for a slot and was not granted one.
     pub(crate) wanting: BTreeSet<Pid>,
     /// The urgent among them, in the order of their requests.
-    urgent: VecDeque<Pid>,
+    urgent: Urgent,
     /// Slots that urgent processes hold.
     urgent_held: BTreeSet<Pid>,
     /// Whose slot is lent to a ping, and which.
@@ -65,7 +96,7 @@ impl Slots {
             free: (0..of).rev().collect(),
             of,
             wanting: BTreeSet::new(),
-            urgent: VecDeque::new(),
+            urgent: Urgent::default(),
             urgent_held: BTreeSet::new(),
             pinging: BTreeMap::new(),
             warm: VecDeque::new(),
@@ -111,12 +142,19 @@ impl Slots {
 
     /// A call has ended, and says how the Cpu is doing.
     pub(crate) fn ended(&mut self, call: Started, end: CallEnd, now: Micros) {
-        match end {
-            CallEnd::Served { .. } => self.failing_since = None,
-            CallEnd::Failed { .. } => drop(self.failing_since.get_or_insert(now)),
-            CallEnd::Refused { .. } | CallEnd::Cancelled { .. } => {}
+        let served = matches!(end, CallEnd::Served { .. });
+        if matches!(end, CallEnd::Failed { .. }) {
+            self.failing_since.get_or_insert(now);
         }
         self.governor.end(call, end, now);
+        let broken = matches!(
+            self.governor.open(now),
+            Admission::At(_, HeldBy::Breaker) | Admission::AfterAnother(HeldBy::Breaker)
+        );
+        // One that was sent before the others failed proves nothing.
+        if served && !broken {
+            self.failing_since = None;
+        }
     }
 
     /// It failed too often: calls wait until it works again.
@@ -131,7 +169,7 @@ impl Slots {
 
     fn unwant(&mut self, pid: Pid) {
         self.wanting.remove(&pid);
-        self.urgent.retain(|urgent| *urgent != pid);
+        self.urgent.remove(pid);
     }
 
     fn hold(&mut self, admission: Admission, now: Micros) -> bool {
@@ -177,11 +215,11 @@ impl Core {
         }
         slots.wanting.insert(process.pid);
         if process.image.priority < URGENT {
-            slots.urgent.push_back(process.pid);
+            slots.urgent.push(process.pid);
         }
         if let Some(running) = process.running.get_mut(&seq) {
             running.cpu = Some(cpu);
-            running.waits.begin(&slots.gate, now);
+            running.waits.for_cpu(cpu, &slots.gate, now);
         }
         self.be_patient(process, index);
     }
@@ -194,7 +232,7 @@ impl Core {
     /// Gives free slots to whom the schedulers choose, as far as the Cpus take calls. A choice that does not fit is taken back,
     /// never trusted.
     pub(crate) fn pump_slots(&mut self) {
-        if self.fatal.is_some() || self.closed {
+        if !self.may_send() {
             return;
         }
         for cpu in 0..self.slots.len() {
@@ -216,13 +254,18 @@ impl Core {
             return false;
         }
         let open = slots.governor.open(now);
+        if open == Admission::AfterAnother(HeldBy::Window) && slots.governor.window() >= u64::from(slots.of) {
+            // It takes as many as it has slots: it is for a slot that others wait.
+            slots.gate.open(now);
+            self.lines_go_past(cpu);
+            return false;
+        }
         if slots.hold(open, now) {
-            if slots.is_down() {
-                self.lines_go_past(cpu);
-            }
+            self.lines_go_past(cpu);
             return false;
         }
         if slots.head.is_none() && !self.choose(cpu) {
+            self.lines_go_past(cpu);
             return false;
         }
         let Some(Head { pid, number }) = self.slots[cpu].head else { return false };
@@ -230,24 +273,25 @@ impl Core {
         let slots = &mut self.slots[cpu];
         let admission = slots.governor.admits(needs.map_or(0, |(_, tokens)| tokens.0), now);
         if slots.hold(admission, now) {
+            self.lines_go_past(cpu);
             return false;
         }
-        let rated = needs.and_then(|(index, tokens)| {
+        let rated = needs.and_then(|(index, _)| {
             self.with(pid, |core, process| {
-                let pending = process.image.open[index].pending.as_ref();
-                let cost = pending.map(|pending| pending.reserved.cost).unwrap_or_default();
-                core.within_rates(process, index, Reservation { calls: 1, tokens, cost, tool_calls: 0 })
+                let estimate = core.estimate(process, index);
+                core.within_rates(process, index, estimate)
             })
         });
         let slots = &mut self.slots[cpu];
         match rated {
             Some(Err(Some(at))) => {
                 slots.gate.hold(WaitCause::Rate, Some(at), now);
+                self.lines_go_past(cpu);
                 return false;
             }
             Some(Err(None)) => {
                 slots.head = None;
-                self.with(pid, |core, process| core.leaves_cpu(process, cpu, now));
+                self.with(pid, |_, process| Self::leaves_cpu(process, cpu));
                 return self.give_back(cpu, pid, number);
             }
             _ => {}
@@ -263,11 +307,10 @@ impl Core {
     }
 
     /// A call that was chosen waits elsewhere.
-    fn leaves_cpu(&mut self, process: &mut Process, cpu: usize, now: Micros) {
+    fn leaves_cpu(process: &mut Process, cpu: usize) {
         let waits = |running: &&mut Running| running.cpu == Some(cpu) && running.slot.is_none();
         if let Some(running) = process.running.values_mut().find(waits) {
             running.cpu = None;
-            running.waits.end(&self.slots[cpu].gate, now);
         }
     }
 
@@ -283,13 +326,13 @@ impl Core {
         let Some(number) = slots.free.last().copied() else { return false };
         let warm = slots.warm(wall);
         let offered = Slot { number, of: slots.of, warm: &warm };
-        let reserved = slots.urgent.front().filter(|_| slots.of > 1 && slots.urgent_held.is_empty());
-        let taken = reserved.copied().and_then(|pid| slots.scheduler.take(pid, &offered, now));
+        let reserved = slots.urgent.first().filter(|_| slots.of > 1 && slots.urgent_held.is_empty());
+        let taken = reserved.and_then(|pid| slots.scheduler.take(pid, &offered, now));
         let Some(grant) = taken.or_else(|| slots.scheduler.next(&offered, now)) else {
             slots.gate.open(now);
             return false;
         };
-        if slots.urgent.contains(&grant.pid) {
+        if slots.urgent.contains(grant.pid) {
             slots.urgent_held.insert(grant.pid);
         }
         slots.unwant(grant.pid);
@@ -363,18 +406,21 @@ impl Core {
         if process.image.family == process.pid {
             let share = process.image.priority;
             process.image.share = share;
-            for other in self.processes.values_mut().filter(|other| other.image.family == process.pid) {
-                other.image.share = share;
+            for pid in self.families.get(&process.pid).into_iter().flatten() {
+                if let Some(other) = self.processes.get_mut(pid) {
+                    other.image.share = share;
+                }
             }
-            let members = self.processes.values().filter(|other| other.image.family == process.pid);
-            entries.extend(members.map(|member| self.entry(member)));
+            entries.extend(self.members(process.pid).map(|member| self.entry(member)));
         }
         entries.push(self.entry(process));
         let urgent = process.image.priority < URGENT;
         for slots in &mut self.slots {
-            if slots.wanting.contains(&process.pid) && urgent != slots.urgent.contains(&process.pid) {
-                slots.urgent.retain(|pid| *pid != process.pid);
-                slots.urgent.extend(urgent.then_some(process.pid));
+            if slots.wanting.contains(&process.pid) && urgent != slots.urgent.contains(process.pid) {
+                slots.urgent.remove(process.pid);
+                if urgent {
+                    slots.urgent.push(process.pid);
+                }
             }
             for entry in &entries {
                 if slots.scheduler.standing(entry.pid).is_some()
@@ -389,9 +435,7 @@ impl Core {
     /// Tells the schedulers how urgent a family is now, by way of any one of its members that they know.
     pub(crate) fn readmit(&mut self, family: Pid) {
         let now = self.micros();
-        let members = self.processes.values().filter(|process| process.image.family == family);
-        let mut entries: Vec<Entry> = members.map(|member| self.entry(member)).collect();
-        entries.sort_unstable_by_key(|entry| entry.pid);
+        let entries: Vec<Entry> = self.members(family).map(|member| self.entry(member)).collect();
         for slots in &mut self.slots {
             let known = entries.iter().find(|entry| slots.scheduler.standing(entry.pid).is_some());
             if let Some(entry) = known
@@ -400,6 +444,12 @@ impl Core {
                 tracing::error!(%error, "scheduler refused a family");
             }
         }
+    }
+
+    /// The processes of a family that are in the table, by pid.
+    fn members(&self, family: Pid) -> impl Iterator<Item = &Process> {
+        let pids = self.families.get(&family).into_iter().flatten();
+        pids.filter_map(|pid| self.processes.get(pid).map(|process| &**process))
     }
 
     /// The schedulers need not know of a process any more.

@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
-use kernel_sched::{Micros, Standing};
-use kernel_types::{Call, ExitStatus, Pid, ProcessInfo, ProcessState, SyscallNo, Timestamp};
+use kernel_sched::Micros;
+use kernel_types::{Call, ExitStatus, Pid, ProcessInfo, ProcessState, Timestamp, WaitCause};
 use serde::{Deserialize, Serialize};
 
 use crate::core::Core;
@@ -22,7 +22,7 @@ const SHOWN: usize = 200;
 pub struct KernelStatus {
     /// When.
     pub at: Timestamp,
-    /// The processes that it runs or ran, by pid.
+    /// The processes that it runs and the latest of those that it ran, by pid.
     pub processes: Vec<ProcessStatus>,
     /// Its Cpus, in the order they were given to the builder.
     pub cpus: Vec<CpuStatus>,
@@ -41,7 +41,7 @@ pub struct ProcessStatus {
     /// scheduler does not know the process or keeps no account of that.
     #[serde(default)]
     pub lag: Option<i64>,
-    /// Since when it waits for a slot, if it does.
+    /// Since when a call of it waits to be started, for a slot or for what it may use.
     #[serde(default)]
     pub waiting_since: Option<Timestamp>,
     /// What it waits for, in words.
@@ -119,41 +119,40 @@ impl Core {
     }
 
     fn process_status(&self, process: &Process, names: &HashMap<Pid, &str>) -> ProcessStatus {
+        // The wait at hand is told by its beginning.
         let mut info = process.image.info(process.pid, process.parent);
         if process.stepping && info.state == ProcessState::Ready {
             info.state = ProcessState::Running;
         }
         let schedulers = || self.slots.iter().map(|slots| &slots.scheduler);
-        let waiting = schedulers().find_map(|scheduler| match scheduler.standing(process.pid)? {
-            Standing::Waiting(since) => Some(self.wall(since)),
-            _ => None,
-        });
+        let waiting = process.running.values().filter_map(|running| running.waits.since()).min();
+        let waiting = waiting.map(|since| self.wall(since));
         let pings = self.slots.iter().find_map(|slots| slots.pinging.get(&process.pid).copied());
         let slot = process.running.values().find_map(|running| running.slot).or(pings);
         let is_over = process.image.exited.is_some() || process.image.suspended.is_some();
         ProcessStatus {
             lag: schedulers().find_map(|scheduler| scheduler.lag(process.pid)),
             waiting_since: waiting,
-            wait: if is_over { None } else { self.wait(process, waiting.is_some(), names) },
+            wait: if is_over { None } else { self.wait(process, names) },
             slot,
             info: cut(info),
         }
     }
 
-    /// What a process waits for: that of the first call without an outcome; that for a slot goes before.
-    fn wait(&self, process: &Process, for_slot: bool, names: &HashMap<Pid, &str>) -> Option<String> {
+    /// What a process waits for: that of the first call without an outcome; one that was not started goes before.
+    fn wait(&self, process: &Process, names: &HashMap<Pid, &str>) -> Option<String> {
         let open = || process.image.open.iter().filter(|open| open.outcome.is_none());
-        let infers = |open: &&OpenCall| open.no == SyscallNo::Infer;
-        let call = if for_slot { open().find(infers).or_else(|| open().next()) } else { open().next() };
-        match call {
-            Some(call) => Some(clip(&self.words(process, call, for_slot, names))),
+        let held =
+            |open: &&OpenCall| process.running.get(&open.seq).is_some_and(|running| running.waits.is_open());
+        match open().find(held).or_else(|| open().next()) {
+            Some(call) => Some(clip(&self.words(process, call, names))),
             None if process.loading => Some("its pages".to_owned()),
             None if process.committing || process.commit_queued => Some("its commit".to_owned()),
             None => None,
         }
     }
 
-    fn words(&self, process: &Process, open: &OpenCall, slot: bool, names: &HashMap<Pid, &str>) -> String {
+    fn words(&self, process: &Process, open: &OpenCall, names: &HashMap<Pid, &str>) -> String {
         let who = |pid: &Option<Pid>| match pid {
             Some(pid) => format!("{} {pid}", names.get(pid).copied().unwrap_or("process")),
             None => "any".to_owned(),
@@ -167,11 +166,9 @@ impl Core {
             Some(Call::Infer(args)) => {
                 let own = process.spec.model.as_deref();
                 let model = self.parts.model(args.model.as_deref(), own).unwrap_or("a model");
-                let is_running = process.running.get(&open.seq).is_some_and(|running| running.slot.is_some());
-                let what = if slot && !is_running { "a slot of " } else { "" };
-                format!("{what}{model}")
+                self.before(process, open, model)
             }
-            Some(Call::ToolCall(args)) => format!("tool {}", args.tool),
+            Some(Call::ToolCall(args)) => self.before(process, open, &format!("tool {}", args.tool)),
             Some(Call::Receive(args)) if args.from.is_some() => format!("mail from {}{by}", who(&args.from)),
             Some(Call::Receive(_)) => format!("mail{by}"),
             Some(Call::Sleep { .. }) => format!("time{by}"),
@@ -181,6 +178,20 @@ impl Core {
             Some(Call::Ask { question, .. }) => format!("an answer: {question}"),
             _ => format!("{:?}", open.no).to_lowercase(),
         }
+    }
+
+    /// What keeps a call of a device from being started, and the device.
+    fn before(&self, process: &Process, open: &OpenCall, device: &str) -> String {
+        let Some(waits) = process.running.get(&open.seq).map(|running| &running.waits) else {
+            return device.to_owned();
+        };
+        if let Some(cpu) = waits.cpu() {
+            return match self.slots[cpu].gate.cause() {
+                Some(cause) => format!("{}: {device}", in_words(cause)),
+                None => format!("a slot of {device}"),
+            };
+        }
+        waits.cause().map_or_else(|| device.to_owned(), |cause| format!("{}: {device}", in_words(cause)))
     }
 
     fn cpu_status(&self, cpu: usize) -> CpuStatus {
@@ -204,6 +215,21 @@ impl Core {
     fn wall(&self, at: Micros) -> Timestamp {
         let ago = self.micros().0.saturating_sub(at.0) / 1000;
         Timestamp(self.now().0.saturating_sub(ago))
+    }
+}
+
+const fn in_words(cause: WaitCause) -> &'static str {
+    match cause {
+        WaitCause::Requests => "the provider's limit of requests",
+        WaitCause::Tokens => "the provider's limit of tokens",
+        WaitCause::RetryAfter => "the pause the provider asked for",
+        WaitCause::Breaker => "a provider that failed",
+        WaitCause::Congestion => "a provider that refused some",
+        WaitCause::Rate => "its rate",
+        WaitCause::Backoff => "another try",
+        WaitCause::Budget => "a budget that others hold",
+        WaitCause::Resource => "what it needs beside it",
+        _ => "a slot",
     }
 }
 

@@ -49,6 +49,7 @@ impl Core {
             .programs
             .get(&spec.program)
             .ok_or_else(|| ProgramError::Unknown(spec.program.clone()))?;
+        sound(&spec)?;
         let program = start(&**factory, &spec)?;
         let above = above.unwrap_or_else(|| Above {
             parent: Pid::INIT,
@@ -94,7 +95,7 @@ impl Core {
         process.account = self.ledger.join(&process.image.tenant, &process.image.rated);
         self.start_clock(&mut process);
         self.queue_commit(&mut process);
-        self.processes.insert(pid, Box::new(process));
+        self.enter(Box::new(process));
         Ok(())
     }
 
@@ -104,7 +105,7 @@ impl Core {
         let factory = self.parts.programs.get(&spec.program);
         let factory =
             factory.ok_or_else(|| invalid(ProgramError::Unknown(spec.program.clone()).to_string()))?;
-        start(&**factory, spec).map_err(|error| invalid(error.to_string()))?;
+        sound(spec).and_then(|()| start(&**factory, spec)).map_err(|error| invalid(error.to_string()))?;
         // Nobody is more urgent than who started it.
         spec.priority = spec.priority.max(parent.image.priority);
         let capabilities = spec.capabilities.get_or_insert_with(|| (*parent.capabilities).clone());
@@ -120,7 +121,7 @@ impl Core {
             let message = format!("spawn: a child works for its parent's tenant, {:?}", parent.image.tenant);
             return Err(SysError::new(ErrorKind::Denied, message).into());
         }
-        parent.count_time(self.now());
+        parent.count_time(self.micros());
         let left = parent.left();
         let wanted = spec.budget.children.unwrap_or(0).saturating_add(1);
         if let Some(left) = left.children.filter(|left| *left < wanted) {
@@ -227,6 +228,14 @@ impl Core {
         process.pager = None;
         process.inbox.clear();
         self.queue_commit(process);
+    }
+}
+
+/// A rate of nothing is a mistake. It is not taken for no rate.
+fn sound(spec: &Spec) -> Result<(), ProgramError> {
+    match spec.rates.iter().find(|rate| rate.amount == 0 || rate.per.0 == 0 || rate.burst == 0) {
+        Some(rate) => Err(ProgramError::Arguments(format!("a rate that lets nothing through: {rate:?}"))),
+        None => Ok(()),
     }
 }
 

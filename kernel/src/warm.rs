@@ -21,9 +21,9 @@ use crate::core::Core;
 use crate::device::{End, Start, broken, cpu_error, guarded, not_served};
 use crate::gate::refusal;
 use crate::image::{OpenCall, OpenPing};
-use crate::prepare::{ceiling, charge};
 use crate::process::Process;
 use crate::retry::call_end;
+use crate::spend::{ceiling, charge, most_input};
 
 /// What a ping asks for.
 const OUTPUT: Tokens = Tokens(1);
@@ -226,7 +226,7 @@ impl Core {
             return self.due(process, at);
         }
         let needs = kept.view.tokens.saturating_add(OUTPUT);
-        if self.slots[kept.cpu].free.is_empty() || !self.takes_now(kept.cpu, needs) {
+        if self.slots[kept.cpu].free.is_empty() || !self.takes_ping(kept.cpu, needs) {
             return self.later(process, now);
         }
         let (call, view) = (Call::Infer(kept.args.clone()), kept.view.clone());
@@ -259,25 +259,27 @@ impl Core {
     /// What the gate and the budgets say, its process's and those above, and what the ping holds. It is no device call of the
     /// program: none is counted. A budget that has no room for the next call beside it is not spent on it.
     fn admit_ping(&mut self, process: &Process, call: &Call, kept: &Kept) -> (Decision, Reservation) {
-        // The provider's count of it is known by now.
-        let reported = process.answered.as_ref().map_or(Tokens::ZERO, |answered| answered.reported);
-        let view = &PageView { tokens: kept.view.tokens.max(reported), ..kept.view.clone() };
-        let decision = self.decide(process, call);
+        let (decision, view) = (self.decide(process, call), &kept.view);
         let Some(model) = self.model_of(view).filter(|_| decision.is_allow()) else {
             return (decision, Reservation::default());
         };
-        let most = ceiling(view, OUTPUT, model);
-        let limited = process.image.budget.cost.is_some() || self.ledger.limits_cost(process.account);
-        if limited && most.is_none() {
+        // The provider's count of it is known by now; that of the next prompt is not.
+        let reported = process.answered.as_ref().map_or(Tokens::ZERO, |answered| answered.reported);
+        let bound = kept.prompt.as_ref().filter(|_| self.limits_spending(process));
+        let bound = bound.map_or(Tokens::ZERO, |prompt| most_input(prompt, view.tokens, model.window));
+        let input = if reported > Tokens::ZERO { reported.max(view.tokens) } else { bound.max(view.tokens) };
+        let most = ceiling(input, OUTPUT, view, model);
+        if self.limits_cost(process) && most.is_none() {
             let missing = format!("price of {} (unknown, and there is a limit of cost)", model.name);
             return (Decision::Deny { missing }, Reservation::default());
         }
-        let tokens = view.tokens.saturating_add(OUTPUT);
+        let tokens = input.saturating_add(OUTPUT);
         let reserved = Reservation { calls: 0, tokens, cost: most.unwrap_or_default(), tool_calls: 0 };
-        let next = ceiling(view, kept.output, model).unwrap_or_default();
+        let input = bound.max(input);
+        let next = ceiling(input, kept.output, view, model).unwrap_or_default();
         let both = Reservation {
             calls: 1,
-            tokens: tokens.saturating_add(view.tokens).saturating_add(kept.output),
+            tokens: tokens.saturating_add(input).saturating_add(kept.output),
             cost: reserved.cost.saturating_add(next),
             tool_calls: 0,
         };
@@ -330,8 +332,8 @@ impl Core {
         let (now, slots) = (self.micros(), &self.slots[cpu]);
         let Some(ping) = process.image.ping else { return false };
         let busy = slots.free.is_empty() || slots.waits_for_limits();
-        if busy || !self.takes_now(cpu, ping.reserved.tokens) || self.ledger.is_lined_up_for(process.account)
-        {
+        let lined_up = self.ledger.is_lined_up_for(process.account);
+        if busy || lined_up || !self.takes_ping(cpu, ping.reserved.tokens) {
             return false;
         }
         if let Some(hold) = process.holds.get_mut(&ping.seq)
@@ -430,12 +432,11 @@ impl Core {
         Some((now, expected))
     }
 
-    /// What a ping without an answer is charged: its prompt, read from the cache as far as expected; nothing if it was not sent.
+    /// What a ping without an answer is charged: its prompt; nothing if it was not sent.
     fn ping_spent(&self, process: &Process) -> TokenUsage {
-        let sent = process.kept.as_ref().filter(|_| process.ping_sent());
-        let input = sent.map_or(Tokens::ZERO, |kept| kept.view.tokens);
-        let cached = self.ping_expected(process).map_or(Tokens::ZERO, |(_, expected)| expected.min(input));
-        TokenUsage { input, cached, estimated: true, ..TokenUsage::default() }
+        let sent = process.image.ping.filter(|_| process.ping_sent());
+        let input = sent.map_or(Tokens::ZERO, |ping| ping.reserved.tokens.saturating_sub(OUTPUT));
+        TokenUsage { input, estimated: true, ..TokenUsage::default() }
     }
 
     /// Ends a ping: what it used so far is charged.
@@ -466,8 +467,9 @@ impl Core {
     ) {
         let Some(ping) = process.image.ping.take() else { return };
         process.release(&ping.reserved);
-        let model = process.kept.as_ref().and_then(|kept| self.model_of(&kept.view));
-        let cost = model.map(|model| charge(&usage, model)).unwrap_or_default();
+        let kept = process.kept.as_ref();
+        let cost = kept.and_then(|kept| Some(charge(&usage, &kept.view, self.model_of(&kept.view)?)));
+        let cost = cost.unwrap_or_default();
         let total = &mut process.image.usage;
         total.input_tokens = total.input_tokens.saturating_add(usage.input);
         total.cached_tokens = total.cached_tokens.saturating_add(usage.cached);
@@ -511,9 +513,11 @@ impl Core {
         self.slots[pinging.cpu].take_back(process.pid);
     }
 
-    /// The Cpu takes a call that needs so many tokens at once.
-    fn takes_now(&self, cpu: usize, needs: Tokens) -> bool {
-        self.slots[cpu].governor.admits(needs.0, self.micros()) == Admission::Now
+    /// The Cpu works, and takes a call that needs so many tokens at once. Whether one that failed works again is for a call to find
+    /// out that somebody waits for.
+    fn takes_ping(&self, cpu: usize, needs: Tokens) -> bool {
+        let slots = &self.slots[cpu];
+        slots.failing_since.is_none() && slots.governor.admits(needs.0, self.micros()) == Admission::Now
     }
 
     /// A ping ended: its Cpu's limits know it no more.
@@ -576,8 +580,8 @@ mod tests {
         }
     }
 
-    /// What became of the ping of a process that may infer when it does, and, where it is denied, not any more when it sleeps.
-    async fn pinged(denied: bool) -> (u32, Vec<Event>) {
+    /// What became of the ping of a process, after something happened between its call and the ping.
+    async fn pinged(happens: impl FnOnce(&mut Core, Pid)) -> (u32, Vec<Event>) {
         let cache = CacheModel { min_prefix: Tokens(1), ttl_s: 1, read: 100, ..CacheModel::default() };
         let model = ModelInfo { cache, pricing: None, ..model_info("warm") };
         let called = Arc::new(AtomicU32::new(0));
@@ -599,10 +603,7 @@ mod tests {
             while called.load(Ordering::Relaxed) == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            if denied {
-                let none = Capabilities { calls: vec!["sleep".to_owned()], ..Capabilities::default() };
-                kernel.shared.core.lock().processes.get_mut(&pid).unwrap().capabilities = Arc::new(none);
-            }
+            happens(&mut kernel.shared.core.lock(), pid);
             may_pass.store(true, Ordering::Relaxed);
         };
         let (run, ()) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
@@ -619,7 +620,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_ping_that_the_gate_denies_is_on_record_and_not_sent() {
-        let (called, events) = pinged(true).await;
+        let denied = |core: &mut Core, pid| {
+            let none = Capabilities { calls: vec!["sleep".to_owned()], ..Capabilities::default() };
+            core.processes.get_mut(&pid).unwrap().capabilities = Arc::new(none);
+        };
+        let (called, events) = pinged(denied).await;
         let [
             Event::Intent { decision: Decision::Deny { .. }, reserved, .. },
             Event::Outcome { result: Err(error), cost, .. },
@@ -629,8 +634,22 @@ mod tests {
         };
         assert_eq!((called, error.kind), (1, ErrorKind::Denied));
         assert_eq!((*reserved, *cost), (Reservation::default(), MicroUsd(0)));
-        let (called, events) = pinged(false).await;
+        let (called, events) = pinged(|_, _| {}).await;
         assert!(matches!(events[..], [_, Event::Outcome { result: Ok(_), .. }]), "{events:?}");
         assert_eq!(called, 2);
+    }
+
+    /// Five failures, and the pause of the breaker is over: the next call would be the probe, and that is no ping's to be.
+    #[tokio::test]
+    async fn a_ping_is_never_the_probe_of_a_cpu_that_failed() {
+        let fails = |core: &mut Core, _: Pid| {
+            for _ in 0..5 {
+                let call = core.slots[0].governor.start(1, Micros(0));
+                core.slots[0].ended(call, CallEnd::Failed { tokens: 0, retry_after: None }, Micros(0));
+            }
+            assert_eq!(core.slots[0].governor.open(Micros(1_100_000)), Admission::Now, "a call may probe");
+        };
+        let (called, events) = pinged(fails).await;
+        assert_eq!((called, events.len()), (1, 0), "{events:?}");
     }
 }

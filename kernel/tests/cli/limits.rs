@@ -95,15 +95,33 @@ fn a_rate_goes_on_with_its_process() {
     assert!(start.elapsed() > Duration::from_millis(900), "two calls or more in {:?}", start.elapsed());
 }
 
-/// A provider that takes so many tokens a minute gets no more; one call that can never fit says so.
+/// A provider that takes so many requests a minute gets no more at a time, and the log says what calls waited for.
 #[test]
 fn a_provider_s_limits_are_kept() {
     let home = Home::new();
     let start = Instant::now();
-    answered(&home.ask(THREE_TURNS, &["--rpm", "60"]).ok());
+    // One at once, then one in 3.2 seconds.
+    let ended = home.ask(THREE_TURNS, &["--rpm", "19"]).ok();
+    answered(&ended);
+    assert!(start.elapsed() >= Duration::from_millis(6_300), "three calls in {:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    let logs = home.run(&["logs", &ended.pid()]).ok().stdout;
+    assert!(logs.contains("waiting for the provider's limit of requests"), "{logs}");
     let shown = home.run(&["config", "--json"]).ok().json();
     assert_eq!(shown["values"]["provider.rpm"]["value"], Value::Null);
+}
+
+/// One that is larger than all that may come at once waits for that and no longer: it would never fit otherwise.
+#[test]
+fn a_call_larger_than_the_provider_s_limit_is_sent_when_nothing_is_owed() {
+    let home = Home::new();
+    let start = Instant::now();
+    answered(&home.ask(ANSWER, &["--tpm", "20"]).ok());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    let ended = home.ask(THREE_TURNS, &["--tpm", "3000"]).ok();
+    answered(&ended);
+    let logs = home.run(&["logs", &ended.pid()]).ok().stdout;
+    assert!(logs.contains("waiting for the provider's limit of tokens"), "{logs}");
 }
 
 #[test]

@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use kernel::programs::{Script, ScriptStep};
 use kernel::serve::{self, StatusServer, serve_status};
-use kernel::{Kernel, KernelStatus, ProcessStatus, Until};
+use kernel::{Kernel, KernelStatus, ProcessStatus, Quota, Until};
 use kernel_llm::{Canned, FnCpu, model_info};
+use kernel_sched::{CpuLimits, Rate};
 use kernel_types::{
-    Call, InferArgs, Millis, NewPage, PageKind, Pid, ProcessState, ReceiveArgs, Signal, Spec, Tokens,
+    Budget, Call, InferArgs, MicroUsd, Millis, NewPage, PageKind, Pid, ProcessState, RateLimit, RateUnit,
+    ReceiveArgs, Signal, Spec, Tokens,
 };
 use portable_pty::{CommandBuilder, NativePtySystem, PtySize, PtySystem};
 use serde_json::{Value, json};
@@ -272,6 +274,94 @@ async fn a_thousand_agents_are_shown_as_they_are() {
     screen.is_restored();
     drop(world.server);
     assert_eq!(serve::sockets(&world.home.data()).unwrap(), [""; 0]);
+}
+
+/// Agents that hold slots, wait for one, for a rate, for a budget; and the limits that hold them up.
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_held_slots_and_limits_are_shown() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.data()).unwrap();
+    let cpu = FnCpu::new(model_info("claude-sonnet-4-5"), |_| {
+        Ok(Canned::text("Yes.").after(Duration::from_secs(3_600)))
+    });
+    let many = CpuLimits { requests: Some(Rate::a_minute(600)), tokens: None };
+    let rate = RateLimit::new(RateUnit::Calls, 1, Millis(3_600_000)).unwrap().with_burst(1);
+    let money = Budget { cost: Some(MicroUsd(7_000)), ..Budget::default() };
+    let kernel = Kernel::builder()
+        .cpu_within(cpu.with_slots(3), many)
+        .keep_warm(false)
+        .tenant("rated", Quota { rates: vec![rate], ..Quota::default() })
+        .tenant("poor", Quota { budget: money, ..Quota::default() })
+        .build()
+        .await
+        .unwrap();
+    let server = serve_status(&kernel, &home.data()).unwrap();
+    // Something goes on before the first agent is there, so that the run does.
+    let sleep = ScriptStep { repeat: 1, calls: vec![Call::Sleep { ms: Millis(3_600_000) }] };
+    let keeper = Script { step: vec![sleep], ..Script::default() }.spec("keeper").unwrap();
+    kernel.spawn(keeper).await.unwrap();
+    let run = async {
+        // One after another, so that it is known who holds what.
+        let mut told = Vec::new();
+        for (number, tenant) in ["rated", "rated", "poor", "poor", "", "", ""].into_iter().enumerate() {
+            let pid = kernel.spawn(Spec { tenant: tenant.to_owned(), ..agent(number) }).await.unwrap();
+            loop {
+                let status = kernel.snapshot().await.unwrap();
+                let process = status.processes.iter().find(|process| process.info.pid == pid).unwrap();
+                if process.slot.is_some() || process.waiting_since.is_some() {
+                    told.push(process.wait.clone().unwrap());
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let model = "claude-sonnet-4-5";
+        let waits = [
+            model.to_owned(),
+            format!("its rate: {model}"),
+            model.to_owned(),
+            format!("a budget that others hold: {model}"),
+            model.to_owned(),
+            format!("a slot of {model}"),
+            format!("a slot of {model}"),
+        ];
+        assert_eq!(told, waits);
+        // Tenths of a second are shown.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let screen = tokio::task::spawn_blocking(move || {
+            let mut screen = Screen::new(&home, &[]);
+            screen.shows("8 processes: 8 blocked");
+            let text = screen.until("seven rows", |text| rows(text).len() == 7);
+            screen.press("q");
+            assert_eq!(screen.end(), 0);
+            text
+        });
+        let text = screen.await.unwrap();
+        assert!(
+            text.contains(
+                "claude-sonnet-4-5: 3 of 3 slots held, 2 waiting, fair; requests at once, 600 a minute: "
+            ),
+            "{text}"
+        );
+        assert!(text.contains("tenant rated: calls at once, 1 in 3600 s: 0 of 1 left"), "{text}");
+        assert!(text.contains("tenant poor: millionths of a dollar: "), "{text}");
+        let rows = rows(&text);
+        let status = kernel.snapshot().await.unwrap();
+        for process in status.processes.iter().filter(|process| process.info.name != "keeper") {
+            let wait = &waits[process.info.name["agent-".len()..].parse::<usize>().unwrap()];
+            let row = &rows[&process.info.name];
+            let shown = row.join(" ");
+            assert!(shown.contains(&wait[..wait.len().min(20)]), "{shown}: {wait}");
+            let waited: f64 = row.iter().find_map(|word| word.strip_suffix('s')?.parse().ok()).unwrap();
+            assert_eq!(waited > 0.0, process.waiting_since.is_some(), "{shown}");
+        }
+        for process in &status.processes {
+            kernel.signal(process.info.pid, Signal::Kill).await.unwrap();
+        }
+    };
+    let (ran, ()) = tokio::join!(kernel.run_until(Until::Idle), run);
+    ran.unwrap();
+    drop(server);
 }
 
 #[tokio::test(flavor = "multi_thread")]

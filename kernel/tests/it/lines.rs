@@ -78,3 +78,41 @@ async fn calls_of_tools_take_nothing_from_rates() {
     run.unwrap_or_else(|_| panic!("it waits for a rate that tools used up: {:?}", start.elapsed())).unwrap();
     ended_well(&kernel, pid).await;
 }
+
+/// The rate is the tenant's, the Cpus are two. The first of the line waits a minute for its own.
+#[tokio::test]
+async fn who_waits_for_a_cpu_that_takes_one_call_a_minute_holds_up_nobody_who_asks_another() {
+    let minute = kernel_sched::Rate { amount: 1, per: kernel_sched::Micros(60_000_000), burst: 1 };
+    let limits = kernel_sched::CpuLimits { requests: Some(minute), tokens: None };
+    let (slow, full, quick) = (
+        Paid::new("slow", |_| AT_ONCE),
+        Paid::new("full", |_| Act::Hang).with_slots(1),
+        Paid::new("quick", |_| AT_ONCE),
+    );
+    for held in ["slow", "full"] {
+        let kernel = Kernel::builder().cpu_within(slow.clone(), limits).cpu(full.clone()).cpu(quick.clone());
+        let kernel = kernel.keep_warm(false).tenant("press", calls(20, 1_000)).build().await.unwrap();
+        let mut stuck = Vec::new();
+        for _ in 0..4 {
+            stuck.push(kernel.spawn(of("press", with_model(held, thinker(1)))).await.unwrap());
+        }
+        let meanwhile = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let pid = kernel.spawn(of("press", with_model("quick", thinker(5)))).await.unwrap();
+            let patience = Instant::now() + Duration::from_secs(10);
+            while kernel.exit_status(pid).await.unwrap().is_none() {
+                assert!(Instant::now() < patience, "{held}: it waits behind who waits for another Cpu");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            for pid in &stuck {
+                kernel.signal(*pid, Signal::Kill).await.unwrap();
+            }
+            pid
+        };
+        let start = Instant::now();
+        let (run, pid) = tokio::join!(kernel.run_until(Until::Idle), meanwhile);
+        run.unwrap();
+        ended_well(&kernel, pid).await;
+        assert!(start.elapsed() >= Duration::from_millis(500), "the rate is kept: {:?}", start.elapsed());
+    }
+}

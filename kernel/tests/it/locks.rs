@@ -214,3 +214,55 @@ async fn a_holder_is_as_urgent_as_who_waits_for_it() {
         places[1]
     );
 }
+
+/// A lock that was given up in a step is asked for anew, behind those who wait; alone, it is had again.
+#[tokio::test]
+async fn a_lock_given_up_and_wanted_in_one_step_goes_to_who_waits_first() {
+    for waited_for in [true, false] {
+        let world = World::new().await;
+        let again = vec![vec![lock("a")], vec![sleep(100)], vec![unlock("a"), lock("a")], vec![unlock("a")]];
+        let first = world.start(tolerant(again)).await;
+        let second = vec![
+            vec![sleep(if waited_for { 20 } else { 400 })],
+            vec![lock("a")],
+            vec![sleep(80)],
+            vec![unlock("a")],
+        ];
+        let second = world.start(tolerant(second)).await;
+        world.run().await;
+        let results = world.step(first, 3).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        assert!(result(&world, first, 4).await.is_ok());
+        assert!(result(&world, second, 2).await.is_ok());
+        if waited_for {
+            let records = world.kernel.store().records(first, 1, 1024).await.unwrap();
+            let of = |record: &&kernel_types::Record| record.step == StepNo(3) && record.call == Some(Seq(1));
+            let had = records.iter().rfind(of).unwrap().at.0;
+            let gave_up = at(&world.kernel, second, 4).await;
+            assert!(had >= gave_up, "it waited for the other: {had}, {gave_up}");
+        }
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn tenants_have_locks_of_their_own() {
+    let world = World::new().await;
+    let of = |tenant: &str, spec: Spec| Spec { tenant: tenant.to_owned(), ..spec };
+    let holder = world.start(of("press", tolerant(vec![vec![lock("a")], vec![sleep(5_000)]]))).await;
+    let at_once = |tenant| {
+        let lock = Call::Lock { name: "a".to_owned(), timeout: Millis(50) };
+        of(tenant, tolerant(vec![vec![sleep(30)], vec![lock.clone()], vec![lock]]))
+    };
+    let (same, other) = (world.start(at_once("press")).await, world.start(at_once("radio")).await);
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.kernel.signal(holder, Signal::Kill).await.unwrap();
+    };
+    world.run_and(kill).await;
+    assert_eq!(result(&world, same, 2).await.unwrap_err().kind, ErrorKind::Deadline, "control");
+    assert!(result(&world, other, 2).await.is_ok());
+    let said = result(&world, other, 3).await.unwrap_err().message;
+    assert!(said.contains(r#"lock "a" already"#), "the name is as it was given: {said}");
+    world.end().await;
+}

@@ -4,13 +4,16 @@
 
 mod audit;
 mod blocked;
+mod bounds;
 mod budgets;
 #[cfg(feature = "local")]
 mod cached;
+mod ended;
 mod examples;
 mod holds;
 mod lending;
 mod lines;
+mod live;
 mod locks;
 mod mailbox;
 mod mediation;
@@ -26,9 +29,11 @@ mod scratch;
 mod shares;
 mod signals;
 mod status;
+mod stopping;
 mod syscalls;
 mod throttle;
 mod tree;
 mod vectors;
+mod waits;
 mod warm;
 mod world;

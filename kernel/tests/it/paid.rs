@@ -32,6 +32,7 @@ pub(crate) struct Paid {
     name: &'static str,
     pricing: Option<Pricing>,
     slots: u32,
+    input: u64,
     act: Arc<dyn Fn(u32) -> Act + Send + Sync>,
     calls: Arc<AtomicU32>,
 }
@@ -40,7 +41,7 @@ impl Paid {
     /// What each call comes to, by its number.
     pub(crate) fn new(name: &'static str, act: impl Fn(u32) -> Act + Send + Sync + 'static) -> Self {
         let pricing = Some(Pricing { input: 1_000_000, output: 1_000_000, ..Pricing::default() });
-        Self { name, pricing, slots: 8, act: Arc::new(act), calls: Arc::default() }
+        Self { name, pricing, slots: 8, input: 20, act: Arc::new(act), calls: Arc::default() }
     }
 
     pub(crate) fn unpriced(self) -> Self {
@@ -49,6 +50,11 @@ impl Paid {
 
     pub(crate) fn with_slots(self, slots: u32) -> Self {
         Self { slots, ..self }
+    }
+
+    /// Counts each prompt as so many tokens.
+    pub(crate) fn counting(self, input: u64) -> Self {
+        Self { input, ..self }
     }
 
     /// Calls that were begun.
@@ -82,7 +88,7 @@ impl Cpu for Paid {
             }
             Act::Hang => std::future::pending::<()>().await,
         }
-        let usage = TokenUsage { input: Tokens(20), output: Tokens(5), ..TokenUsage::default() };
+        let usage = TokenUsage { input: Tokens(self.input), output: Tokens(5), ..TokenUsage::default() };
         let part = Part::Text("Yes.".into());
         Ok(Inference { model: request.model, parts: vec![part], usage, finish: "stop".to_owned() })
     }

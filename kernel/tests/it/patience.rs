@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kernel::{Kernel, Limits, Quota, Until};
 use kernel_llm::CpuErrorKind;
-use kernel_types::{ExitStatus, Millis, ProcessState, RateLimit, RateUnit};
+use kernel_types::{ExitStatus, Millis, ProcessState, RateLimit, RateUnit, WaitCause};
 
 use crate::paid::{AT_ONCE, Act, Paid, ended_well, of, state, thinker};
 
@@ -67,4 +67,35 @@ async fn a_cpu_that_failed_for_a_moment_is_not_given_up_by_who_queued_for_longer
     for pid in pids {
         ended_well(&kernel, pid).await;
     }
+}
+
+/// A Cpu that is dead: who was sent gives up after its attempts, who waits gives up when the Cpu has failed for as long as one is
+/// patient, and says so.
+#[tokio::test]
+async fn a_cpu_that_is_dead_is_given_up_by_all_who_wait_for_it() {
+    let cpu = Paid::new("m", |_| Act::Fail(CpuErrorKind::Unreachable, None)).with_slots(2);
+    let limits = Limits { attempts: 100, ..patient_for(Duration::from_millis(1_500)) };
+    let kernel = Kernel::builder().cpu(cpu.clone()).keep_warm(false).limits(limits).build().await.unwrap();
+    let mut pids = Vec::new();
+    for _ in 0..10 {
+        pids.push(kernel.spawn(thinker(1)).await.unwrap());
+    }
+    let run = tokio::time::timeout(Duration::from_secs(30), kernel.run_until(Until::Idle)).await;
+    run.expect("nobody waits for ever").unwrap();
+    let (mut gave_up, mut breaker) = (0, 0);
+    for pid in pids {
+        let state = state(&kernel, pid).await;
+        let ProcessState::Exited(ExitStatus::Failed(why)) = &state else { panic!("{state:?}") };
+        assert!(why.contains("as it was told"), "the last that was heard of it: {why}");
+        gave_up += u32::from(why.contains("has failed for 1.5s"));
+        for entry in kernel::mediation::entries(&*kernel.store(), pid).await {
+            if let kernel_types::Event::Outcome { causes, .. } = entry.event {
+                breaker += u32::from(causes.iter().any(|waited| waited.cause == WaitCause::Breaker));
+            }
+        }
+        assert_eq!(kernel.process(pid).await.unwrap().usage.calls, 0, "who was not reached charges nothing");
+    }
+    assert!(gave_up >= 1, "some waited and gave up");
+    assert!(breaker >= gave_up, "the journal says what they waited for: {breaker} of {gave_up}");
+    assert!(cpu.calls() < 60, "the breaker kept calls from being sent: {}", cpu.calls());
 }

@@ -50,7 +50,7 @@ async fn what_was_in_flight_counts_at_once_and_once() {
 #[tokio::test]
 async fn a_model_that_costs_more_now_or_is_not_allowed_is_not_asked() {
     let dear = || Paid::new("b", |_| AT_ONCE);
-    let priced = Budget { cost: Some(MicroUsd(2_000)), ..Budget::default() };
+    let priced = Budget { cost: Some(MicroUsd(20_000)), ..Budget::default() };
     let only_a = Capabilities { models: vec!["a".to_owned()], ..Capabilities::all() };
     let cases = [
         (Spec { budget: priced, ..thinker(1) }, dear().unpriced(), "price of b"),
@@ -80,7 +80,7 @@ async fn a_model_that_costs_more_now_or_is_not_allowed_is_not_asked() {
 async fn a_grant_that_was_posted_before_the_recovery_is_there_for_it() {
     for granted in [true, false] {
         let (store, cpu) = (MemoryStore::new(), hangs());
-        let budget = Budget { tokens: Some(Tokens(1_000)), ..Budget::default() };
+        let budget = Budget { tokens: Some(Tokens(3_100)), ..Budget::default() };
         let pid = cut(&store, builder(&store, &cpu), &cpu, Spec { budget, ..thinker(1) }).await;
         if granted {
             let more = Budget { tokens: Some(Tokens(4_000)), ..Budget::default() };
@@ -170,4 +170,68 @@ async fn what_was_not_sent_before_a_shutdown_costs_nothing_and_is_made_afterward
     }
     let after = spent(&second).await;
     assert_eq!((after.calls, after.cost), (3, MicroUsd(2 * USED)));
+}
+
+/// A policy that says no after the restart is kept for tools as it is for inferences.
+#[tokio::test]
+async fn a_tool_that_is_not_allowed_any_more_is_not_called_again() {
+    let denies = "[[rule]]\nname = \"not now\"\neffect = \"deny\"\ncalls = [\"tool_call\"]\n";
+    for recovery in [Recovery::Keyed, Recovery::Reread] {
+        for policy in [denies, ""] {
+            let store = MemoryStore::new();
+            let hang = ScriptedDriver::new().with("work", recovery, Behaviour::Hang);
+            let first = Kernel::builder().store(store.clone()).driver(hang).build().await.unwrap();
+            let pid = first.spawn(steps(vec![vec![tool("work")]])).await.unwrap();
+            tokio::time::timeout(Duration::from_millis(200), first.run_until(Until::Idle)).await.unwrap_err();
+            drop(first);
+            let done = Behaviour::Answer(ToolOutput::ok(JsonText::empty_object(), "done"));
+            let tools = ScriptedDriver::new().with("work", recovery, done);
+            let second = Kernel::builder().store(store.clone()).driver(tools.clone());
+            let second =
+                second.policy(kernel_security::Policy::parse(policy).unwrap()).build().await.unwrap();
+            second.recover().await.unwrap();
+            second.run_until(Until::Idle).await.unwrap();
+            let state = state(&second, pid).await;
+            if policy.is_empty() {
+                assert!(matches!(state, ProcessState::Exited(ExitStatus::Ok(_))), "{state:?}");
+                assert_eq!(tools.calls_of("work"), 1, "control");
+            } else {
+                assert!(
+                    matches!(&state, ProcessState::Exited(ExitStatus::Failed(why)) if why.contains("not now")),
+                    "{state:?}"
+                );
+                assert_eq!(tools.calls_of("work"), 0);
+            }
+        }
+    }
+}
+
+/// What an ended process spent is gone with its row; nobody who lives is stopped by that. A damaged row of one that lives stops.
+#[tokio::test]
+async fn a_damaged_row_of_an_ended_process_does_not_stop_kernels_with_budgets() {
+    use kernel_storage::Journal;
+    for ended in [true, false] {
+        let store = MemoryStore::new();
+        let first = builder(&store, &Paid::new("a", |_| AT_ONCE)).build().await.unwrap();
+        let script = if ended { thinker(1) } else { steps(vec![vec![crate::world::receive()]]) };
+        let pid = first.spawn(script).await.unwrap();
+        first.run_until(Until::Idle).await.unwrap();
+        first.shutdown().await.unwrap();
+        let mut row = store.agent(pid).await.unwrap().unwrap();
+        row.image[10] ^= 1;
+        row.revision += 1;
+        let (records, values, consumed, sent, blobs) = Default::default();
+        let commit = kernel_storage::Commit { row, records, values, consumed, sent, blobs };
+        store.commit(vec![commit]).await.unwrap();
+        let built = builder(&store, &Paid::new("a", |_| AT_ONCE)).quota(cost(10_000)).build().await;
+        match built {
+            Ok(kernel) => {
+                assert!(ended);
+                let pid = kernel.spawn(thinker(1)).await.unwrap();
+                kernel.run_until(Until::Idle).await.unwrap();
+                ended_well(&kernel, pid).await;
+            }
+            Err(error) => assert!(!ended && error.to_string().contains(&pid.to_string()), "{error}"),
+        }
+    }
 }

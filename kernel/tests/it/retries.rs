@@ -156,3 +156,36 @@ async fn one_slot_is_kept_for_the_urgent() {
         assert_eq!(place < 18, ahead, "priority {priority}, {slots} slots: it was served as number {place}");
     }
 }
+
+/// A provider that refuses and says to come back at once is not asked in a circle, and fails no task.
+#[tokio::test]
+async fn refusals_that_ask_for_no_pause_are_not_a_hot_loop() {
+    let begun = std::time::Instant::now();
+    let sent = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = Arc::clone(&sent);
+    let cpu = FnCpu::new(model_info("full"), move |_| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if begun.elapsed() < Duration::from_secs(2) {
+            let error = CpuError::new(CpuErrorKind::Overloaded, "full", "come back at once");
+            return Err(error.retry_after(Some(Millis::ZERO)));
+        }
+        Ok(Canned::text("Yes."))
+    });
+    let kernel = builder(cpu.with_slots(8), 5).build().await.unwrap();
+    let mut pids = Vec::new();
+    for _ in 0..8 {
+        pids.push(kernel.spawn(asker(1)).await.unwrap());
+    }
+    kernel.run_until(Until::Idle).await.unwrap();
+    for pid in pids {
+        let info = kernel.process(pid).await.unwrap();
+        assert!(
+            matches!(info.state, ProcessState::Exited(kernel_types::ExitStatus::Ok(_))),
+            "{:?}",
+            info.state
+        );
+    }
+    let sent = sent.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(sent < 150, "{sent} calls in two seconds of refusals");
+    assert!(begun.elapsed() < Duration::from_secs(30), "and they come back: {:?}", begun.elapsed());
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kernel::programs::{Script, ScriptStep};
-use kernel::{Kernel, Limits, Until};
+use kernel::{Kernel, Until};
 use kernel_llm::{OpenAi, OpenAiConfig, model_info};
 use kernel_sched::{Bucket, CpuLimits, Micros, Rate};
 use kernel_types::{Call, ExitStatus, InferArgs, ModelInfo, NewPage, PageKind, Pid, ProcessState, Tokens};
@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Tokens a minute; a tenth of it may come at once.
 const LIMIT: Rate = Rate { amount: 3_600_000, per: Micros(60_000_000), burst: 360_000 };
+/// Requests a minute; a tenth of it may come at once.
+const REQUESTS: Rate = Rate { amount: 6_000, per: Micros(60_000_000), burst: 600 };
 /// How long an answer takes.
 const LATENCY: Duration = Duration::from_millis(15);
 /// Tokens of an answer, and what is asked for at most.
@@ -33,8 +35,28 @@ struct Seen {
     served: u64,
 }
 
+/// What it limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Limits {
+    Tokens,
+    Requests,
+}
+
+impl Limits {
+    /// What a call takes of it.
+    fn of(self, tokens: u64) -> u64 {
+        match self {
+            Self::Tokens => tokens,
+            Self::Requests => 1,
+        }
+    }
+}
+
 /// Counts as the large providers do: the prompt and the output asked for when a request comes, what it was when it is answered.
 struct Provider {
+    limits: Limits,
+    /// Whoever is refused is told to come back at once.
+    at_once: bool,
     bucket: Bucket,
     start: Instant,
     seen: Seen,
@@ -63,14 +85,15 @@ async fn serve(mut stream: TcpStream, provider: Arc<Mutex<Provider>>) -> std::io
             let counts = u64::from(provider.counts());
             provider.seen.calls += counts;
             provider.seen.all += 1;
-            let at = provider.bucket.earliest(prompt + ASKED, now);
+            let at = provider.bucket.earliest(provider.limits.of(prompt + ASKED), now);
             let wait = at.0.saturating_sub(now.0);
             if wait == 0 {
-                provider.bucket.take(prompt + ASKED, now);
+                let taken = provider.limits.of(prompt + ASKED);
+                provider.bucket.take(taken, now);
                 None
             } else {
                 provider.seen.refused += counts;
-                Some(wait.div_ceil(1_000_000))
+                Some(if provider.at_once { 0 } else { wait.div_ceil(1_000_000) })
             }
         };
         if let Some(wait) = refused {
@@ -88,9 +111,10 @@ async fn serve(mut stream: TcpStream, provider: Arc<Mutex<Provider>>) -> std::io
         {
             let mut provider = provider.lock();
             let now = provider.now();
-            provider.bucket.settle(prompt + ASKED, prompt + OUTPUT, now);
+            let (taken, used) = (provider.limits.of(prompt + ASKED), provider.limits.of(prompt + OUTPUT));
+            provider.bucket.settle(taken, used, now);
             provider.seen.served += 1;
-            provider.seen.used += if provider.counts() { prompt + OUTPUT } else { 0 };
+            provider.seen.used += if provider.counts() { used } else { 0 };
         }
         let usage = format!(
             r#"{{"prompt_tokens":{prompt},"completion_tokens":{OUTPUT},"total_tokens":{}}}"#,
@@ -129,9 +153,12 @@ async fn request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> std::io::Result
     }
 }
 
-async fn listen() -> (String, Arc<Mutex<Provider>>) {
+async fn listen(limits: Limits) -> (String, Arc<Mutex<Provider>>) {
+    let rate = if limits == Limits::Tokens { LIMIT } else { REQUESTS };
     let provider = Provider {
-        bucket: Bucket::new(LIMIT).unwrap(),
+        limits,
+        at_once: false,
+        bucket: Bucket::new(rate).unwrap(),
         start: Instant::now(),
         seen: Seen::default(),
         ended: None,
@@ -174,9 +201,12 @@ fn agent(calls: u32, hundreds: usize) -> kernel_types::Spec {
 #[expect(clippy::print_stdout, reason = "how near a case comes to its bound")]
 /// So many agents ask for at least twice what the provider gives, until one of them is done. The fewer they are, the larger
 /// their calls: that they ask for more than there is must not be a matter of how fast this machine is.
-async fn storm(agents: u32, calls: u32, hundreds: usize) {
-    let (url, provider) = listen().await;
-    let limits = CpuLimits { requests: None, tokens: Some(Rate { burst: 240_000, ..LIMIT }) };
+async fn storm(limited: Limits, agents: u32, calls: u32, hundreds: usize) {
+    let (url, provider) = listen(limited).await;
+    let limits = match limited {
+        Limits::Tokens => CpuLimits { requests: None, tokens: Some(Rate { burst: 240_000, ..LIMIT }) },
+        Limits::Requests => CpuLimits { requests: Some(Rate { burst: 400, ..REQUESTS }), tokens: None },
+    };
     let kernel = kernel(&url, agents.min(64), limits).build().await.unwrap();
     provider.lock().start = Instant::now();
     let mut pids: Vec<Pid> = Vec::new();
@@ -204,10 +234,11 @@ async fn storm(agents: u32, calls: u32, hundreds: usize) {
         (provider.seen, provider.ended.unwrap())
     };
     let window = (ended - WARM_UP).as_secs_f64();
-    let allowed = window * LIMIT.amount as f64 / 60.0;
+    let rate = if limited == Limits::Tokens { LIMIT } else { REQUESTS };
+    let allowed = window * rate.amount as f64 / 60.0;
     let share = seen.used as f64 / allowed;
     println!(
-        "{agents} agents: {window:.1} s, {:.1} % used, {} of {} refused",
+        "{agents} agents, {limited:?}: {window:.1} s, {:.1} % used, {} of {} refused",
         share * 100.0,
         seen.refused,
         seen.calls
@@ -220,35 +251,49 @@ async fn storm(agents: u32, calls: u32, hundreds: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttled_5_agents_use_what_the_provider_gives() {
-    storm(5, 64, 42).await;
+    storm(Limits::Tokens, 5, 64, 42).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttled_50_agents_use_what_the_provider_gives() {
-    storm(50, 14, 17).await;
+    storm(Limits::Tokens, 50, 14, 17).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttled_500_agents_use_what_the_provider_gives() {
-    storm(500, 5, 4).await;
+    storm(Limits::Tokens, 500, 5, 4).await;
+}
+
+/// Forty agents that would make some two thousand requests a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttled_requests_are_used_up_as_well() {
+    storm(Limits::Requests, 40, 55, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_of_a_provider_whose_limit_nobody_told_fail_no_task() {
-    let (url, provider) = listen().await;
-    provider.lock().bucket.take(LIMIT.burst, Micros(0));
-    provider.lock().bucket.change(Rate { burst: 4_000, ..LIMIT }, Micros(0));
-    let limits = Limits { retry: Duration::from_secs(60), ..Limits::default() };
-    let kernel = kernel(&url, 32, CpuLimits::default()).limits(limits).build().await.unwrap();
-    let mut pids = Vec::new();
-    for _ in 0..32 {
-        pids.push(kernel.spawn(agent(8, 4)).await.unwrap());
+    for at_once in [false, true] {
+        let (url, provider) = listen(Limits::Tokens).await;
+        {
+            let mut provider = provider.lock();
+            provider.bucket.take(LIMIT.burst, Micros(0));
+            provider.bucket.change(Rate { burst: 4_000, ..LIMIT }, Micros(0));
+            provider.at_once = at_once;
+        }
+        let limits = kernel::Limits { retry: Duration::from_secs(60), ..kernel::Limits::default() };
+        let kernel = kernel(&url, 32, CpuLimits::default()).limits(limits).build().await.unwrap();
+        let mut pids = Vec::new();
+        for _ in 0..32 {
+            pids.push(kernel.spawn(agent(8, 4)).await.unwrap());
+        }
+        kernel.run_until(Until::Idle).await.unwrap();
+        for pid in pids {
+            let ended = kernel.exit_status(pid).await.unwrap();
+            assert!(matches!(ended, Some(ExitStatus::Ok(_))), "no failed task, at once: {at_once}");
+        }
+        let seen = provider.lock().seen;
+        assert_eq!(seen.served, 32 * 8, "{seen:?}");
+        assert!(seen.all > seen.served, "some were refused: {seen:?}");
+        assert!(seen.all < 8 * seen.served, "and not asked in a circle, at once: {at_once}: {seen:?}");
     }
-    kernel.run_until(Until::Idle).await.unwrap();
-    for pid in pids {
-        assert!(matches!(kernel.exit_status(pid).await.unwrap(), Some(ExitStatus::Ok(_))), "no failed task");
-    }
-    let seen = provider.lock().seen;
-    assert_eq!(seen.served, 32 * 8, "{seen:?}");
-    assert!(seen.all > seen.served, "some were refused: {seen:?}");
 }

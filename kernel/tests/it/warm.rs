@@ -364,9 +364,9 @@ async fn a_budget_that_has_no_room_for_it_refuses_a_ping_and_nothing_else() {
     for room in [true, false] {
         let (provider, store) = (Provider::default(), MemoryStore::new());
         let kernel = kernel(&provider, &store, |builder| builder).await;
-        // A call uses 1,001 tokens and holds 100 more. After the first, 1,300 would do for a ping, but then not for the
-        // second call.
-        let budget = Budget { tokens: Some(Tokens(if room { 4_000 } else { 2_300 })), ..Budget::default() };
+        // A call uses 1,001 tokens and holds some 2,050. After the first, 2,500 would do for a ping, but then not for the second
+        // call.
+        let budget = Budget { tokens: Some(Tokens(if room { 6_000 } else { 3_500 })), ..Budget::default() };
         let pid = kernel.spawn(Spec { budget, ..away() }).await.unwrap();
         kernel.run_until(Until::Idle).await.unwrap();
         let found = pings(&store, pid).await;
@@ -386,8 +386,8 @@ async fn a_budget_that_has_no_room_for_it_refuses_a_ping_and_nothing_else() {
 async fn a_ping_is_spent_on_the_limits_above_like_a_call() {
     for room in [true, false] {
         let (provider, store) = (Provider::default(), MemoryStore::new());
-        // As with a budget of its own: 1,300 would do for the ping, but not for the second call beside it.
-        let budget = Budget { tokens: Some(Tokens(if room { 4_000 } else { 2_300 })), ..Budget::default() };
+        // As with a budget of its own: 2,500 would do for the ping, but not for the second call beside it.
+        let budget = Budget { tokens: Some(Tokens(if room { 6_000 } else { 3_500 })), ..Budget::default() };
         let quota = Quota { budget, ..Quota::default() };
         let kernel = kernel(&provider, &store, |builder| builder.quota(quota)).await;
         let pid = kernel.spawn(thinks(vec![vec![sleep()], vec![infer()]])).await.unwrap();

@@ -169,7 +169,7 @@ fn lag(tenths: i64) -> String {
     format!("{sign}{}", count(tenths.unsigned_abs() / 10))
 }
 
-/// Milliseconds that a process has waited for slots, the wait at hand included.
+/// Milliseconds that calls of a process have waited to be started, the wait at hand included.
 fn waited(process: &ProcessStatus, now: Timestamp) -> u64 {
     let since = process.waiting_since.map_or(0, |since| now.0.saturating_sub(since.0));
     process.info.waited.0.saturating_add(since)
