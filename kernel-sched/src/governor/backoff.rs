@@ -7,8 +7,9 @@ const FIRST_PAUSE: u64 = 1_000_000;
 /// The longest pause of all.
 const LONGEST_PAUSE: u64 = 30_000_000;
 
-/// Exponential backoff with equal jitter: half of each pause is certain, so that no answer makes a loop of it, half is chance, so that
-/// those who were refused together do not come back together. Chance is a function of the seed and of how many refusals there were.
+/// Exponential backoff with equal jitter: half of each pause is certain, so that no answer makes a loop of it, half is chance, so
+/// that those who were refused together do not come back together. Chance is a function of the seed and of how many refusals there
+/// were.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     seed: u64,

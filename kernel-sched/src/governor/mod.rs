@@ -34,9 +34,9 @@ pub struct Started {
 /// multiplicative decrease of the calls in flight, and of the tokens a minute, when it refuses ([Chiu and
 /// Jain](https://doi.org/10.1016/0169-7552(89)90019-6)), a circuit breaker with a single probe when it fails.
 ///
-/// Refusals in a row pause it for twice as long each time, half a second to a second at first and half a minute at most: a provider that
-/// asks for a longer pause gets it, one that asks for none (a `Retry-After` of 0, a date just past) or says nothing is not asked again
-/// at once. How much of each pause is by chance comes from a seed ([`Governor::with_seed`]).
+/// Refusals in a row pause it for twice as long each time, half a second to a second at first and half a minute at most: a provider
+/// that asks for a longer pause gets it, one that asks for none (a `Retry-After` of 0, a date just past) or says nothing is not
+/// asked again at once. How much of each pause is by chance comes from a seed ([`Governor::with_seed`]).
 ///
 /// ```
 /// use kernel_sched::{Admission, CallEnd, CpuLimits, Governor, HeldBy, Micros, Rate};
@@ -95,7 +95,8 @@ impl Governor {
         })
     }
 
-    /// The same with another seed for the chance in its pauses, lest all who use one provider come back together: give each its own.
+    /// The same with another seed for the chance in its pauses, lest all who use one provider come back together: give each its
+    /// own.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { backoff: Backoff::new(seed), ..self }
@@ -241,9 +242,9 @@ impl Governor {
         self.asked_until = self.asked_until.max(Micros(now.0.saturating_add(pause.0)));
     }
 
-    /// The Cpu takes more or less from now on; what was learnt from its refusals is forgotten: calls in flight, tokens a minute, how long
-    /// to back off. A pause that the provider asked for and a breaker that is open stay. For embedders whose provider says so: the
-    /// kernel keeps the limits it was built with.
+    /// The Cpu takes more or less from now on; what was learnt from its refusals is forgotten: calls in flight, tokens a minute,
+    /// how long to back off. A pause that the provider asked for and a breaker that is open stay. For embedders whose provider says
+    /// so: the kernel keeps the limits it was built with.
     ///
     /// # Errors
     /// [`GovernorError::Unsound`] for a rate of nothing, of no time or without a burst; the old limits stay.

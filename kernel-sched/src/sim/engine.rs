@@ -43,8 +43,8 @@ struct Pool<'a> {
     done: Vec<Done>,
 }
 
-/// Runs a load through a pool whose slots `scheduler` gives away; it must be new. Time ends where microseconds do, after 584,000 years:
-/// what takes longer ends then.
+/// Runs a load through a pool whose slots `scheduler` gives away; it must be new. Time ends where microseconds do, after 584,000
+/// years: what takes longer ends then.
 #[must_use]
 pub fn simulate(scheduler: &mut dyn Scheduler, setting: &Setting, load: &Load) -> Report {
     let slots = setting.slots.max(1) as usize;

@@ -205,3 +205,58 @@ fn joined(mut spans: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     }
     joined
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    /// Every window by itself, every client in it.
+    fn each_by_itself(clients: usize, done: &[Done]) -> (Option<f64>, Option<f64>) {
+        let mut differences = Vec::new();
+        for window in 0..=done.iter().map(|call| call.ended / WINDOW).max().unwrap_or(0) {
+            let wants = |client: &usize| {
+                let of = done.iter().filter(|call| call.client == *client);
+                let spans = joined(of.map(|call| (call.made, call.ended)).collect());
+                spans.iter().any(|(from, to)| *from <= window * WINDOW && (window + 1) * WINDOW <= *to)
+            };
+            let served = |client: usize| {
+                let of = done.iter().filter(|call| call.client == client && call.ended / WINDOW == window);
+                of.map(service).sum::<f64>()
+            };
+            let served: Vec<f64> = (0..clients).filter(wants).map(served).collect();
+            if served.len() > 1 {
+                let most = served.iter().copied().fold(0.0, f64::max);
+                differences.push(most - served.iter().copied().fold(f64::MAX, f64::min));
+            }
+        }
+        let most = differences.iter().copied().reduce(f64::max);
+        (most, most.map(|_| differences.iter().sum::<f64>() / differences.len() as f64))
+    }
+
+    #[test]
+    fn windows_are_as_if_each_was_looked_at() {
+        const CLIENTS: usize = 4;
+        let mut compared = 0;
+        for seed in 0..200 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let mut draw = |below: u64| random.random_range(0..below);
+            let calls = 1 + draw(60);
+            let done = (0..calls).map(|_| {
+                let made = draw(20 * WINDOW);
+                let made = if draw(3) == 0 { made / WINDOW * WINDOW } else { made };
+                let ended = made + draw(6) * WINDOW / (1 + draw(3));
+                let (client, input, output) =
+                    (usize::try_from(draw(CLIENTS as u64)).expect("few"), draw(1_000), draw(100));
+                Done { client, made, started: made, ended, input, cached: 0, output }
+            });
+            let done: Vec<Done> = done.collect();
+            let found = differences(CLIENTS, &done);
+            assert_eq!(found, each_by_itself(CLIENTS, &done), "seed {seed}");
+            compared += u32::from(found.0.is_some_and(|most| most > 0.0));
+        }
+        assert!(compared > 100, "most must have something to compare: {compared}");
+    }
+}
