@@ -210,8 +210,7 @@ impl Core {
         let tried = process.running.get(&seq).is_some_and(|running| running.failures > 0);
         let (used, result) = match end {
             End::Infer(Ok(inference)) => (Used::reported(inference.usage), Ok(inference)),
-            End::Infer(Err(error)) if not_served(error.kind()) => (Used::default(), Err(cpu_error(&error))),
-            End::Infer(Err(error)) => (Used::lost(process, seq), Err(cpu_error(&error))),
+            End::Infer(Err(error)) => (Used::failed(process, seq, error.kind()), Err(cpu_error(&error))),
             other => (Used::lost(process, seq), Err(broken(other))),
         };
         let result = result.map_err(|error| if tried { error.with_retry(Retry::Never) } else { error });
@@ -479,12 +478,13 @@ impl Core {
     }
 }
 
-/// The provider did no work for a call that failed like this, and charges none.
+/// The provider says that it did nothing for a call that failed like this, and charges nothing.
 pub(crate) const fn not_served(kind: CpuErrorKind) -> bool {
     matches!(
         kind,
         CpuErrorKind::Unreachable
             | CpuErrorKind::Overloaded
+            | CpuErrorKind::Failed
             | CpuErrorKind::Auth
             | CpuErrorKind::UnknownModel
             | CpuErrorKind::TooLong

@@ -10,7 +10,7 @@ use kernel_types::{ErrorKind, Event, Reservation, Retry, SysError, Tokens, WaitC
 use rand::RngExt;
 
 use crate::core::{Core, Spent};
-use crate::device::{End, not_served};
+use crate::device::End;
 use crate::process::Process;
 use crate::spend::{Used, beyond};
 
@@ -122,9 +122,9 @@ impl Core {
     /// Charges what a lost attempt used and holds the budget for another. Says whether there is enough.
     fn charge_attempt(&mut self, process: &mut Process, index: usize, error: &CpuError) -> bool {
         let seq = process.image.open[index].seq;
-        let free = not_served(error.kind());
-        let used = if free { Used::default() } else { Used::lost(process, seq) };
+        let used = Used::failed(process, seq, error.kind());
         let usage = used.paid;
+        let free = usage.input == Tokens::ZERO;
         let (cost, seen) = (self.price(process, seq, &usage), self.price(process, seq, &used.seen));
         let tokens = usage.input.saturating_add(usage.output);
         let calls = u64::from(!free);

@@ -7,11 +7,13 @@
 
 use std::sync::atomic::Ordering;
 
+use kernel_llm::CpuErrorKind;
 use kernel_types::{
     Decision, MicroUsd, ModelInfo, PageView, Part, Prompt, Reservation, Seq, TokenUsage, Tokens,
 };
 
 use crate::core::Core;
+use crate::device::not_served;
 use crate::process::{Process, Ready};
 
 /// Tokens that a provider adds to a prompt, to each part of a message, to the list of tools and to each tool: more than the
@@ -65,6 +67,14 @@ impl Used {
     pub(crate) fn lost(process: &Process, seq: Seq) -> Self {
         let Some((ready, streamed)) = sent(process, seq) else { return Self::default() };
         Self { paid: estimated(ready.most_input, ready.max_output), seen: seen(ready, streamed) }
+    }
+
+    /// A call that failed like this: nothing where the provider says that it did nothing, and nothing had come.
+    pub(crate) fn failed(process: &Process, seq: Seq, kind: CpuErrorKind) -> Self {
+        match sent(process, seq) {
+            Some((_, streamed)) if streamed > 0 || !not_served(kind) => Self::lost(process, seq),
+            _ => Self::default(),
+        }
     }
 
     /// Tokens that a Cpu's limits are told of.

@@ -147,19 +147,27 @@ impl Classes {
         share.capped(self.cap)
     }
 
-    /// The weighted mean of the virtual times, and what those who left were ahead of it; `None` without members.
+    /// Whether a member of this share is due more than the slots it can use: it has them whatever it had, and the others share the
+    /// rest.
+    pub(super) fn is_capped(&self, share: Share) -> bool {
+        share.a_slot() > self.cap
+    }
+
+    /// The weighted mean of the virtual times of all who are not capped, and what those who left were ahead of it; `None` without
+    /// members: somebody never is capped.
     pub(super) fn mean(&self) -> Option<i128> {
         let (sum, all) = self.totals();
         (all > 0).then(|| (sum + self.gone).div_euclid(all))
     }
 
-    /// The virtual times by weight, and the weights.
+    /// Of all who are not capped: the virtual times by weight, and the weights.
     fn totals(&self) -> (i128, i128) {
         let (mut sum, mut all) = (self.all.time, self.all.weight);
         // Whoever is capped falls on the cap or more: no more than there are slots, and their equals.
         for ((_, weight, usable), class) in self.classes.range((self.cap, 0, 0)..) {
             let share = Share { weight: *weight, usable: *usable };
-            let less = i128::from(share.weight - self.effective(share));
+            let counts = if self.is_capped(share) { 0 } else { self.effective(share) };
+            let less = i128::from(share.weight - counts);
             sum -= less * class.sum;
             all -= less * class.members.len() as i128;
         }

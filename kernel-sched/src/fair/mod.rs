@@ -11,12 +11,17 @@
 //! **Patience.** Who has waited longer than that may spend slack too, before the warm: where more is asked for than the slots
 //! give, the longest wait would otherwise be that of those who are a little ahead of their due.
 //!
-//! **Bounds**, in cost, reservations counted, where more families want slots than there are and none is due more than three
-//! quarters of what it can use: nobody is ahead of its due by more than `C + L`; two who both wait all the time differ by at most
-//! `(2C + L) / w`, `w` the smaller weight; nobody starves. Who is due more than it can use has all of that, but for a call now and then;
-//! the others differ by at most `(4C + L) / w`: no slot stays free for the sake of a bound. When a weight, the number of
-//! slots or who asks changes, what each is behind or ahead stays as many tokens, but who could not have used more claims `C` at
-//! most. What [`Scheduler::take`] gives out of turn is charged, and outside these bounds until the others had as much.
+//! **Bounds**, in cost, reservations counted, where more families want slots than there are and none of those that count is due
+//! more than half of a slot: nobody is ahead of its due by more than `C + L`; two who both wait all the time differ by at most
+//! `(2C + L) / w`, `w` the smaller weight; nobody starves. Who is due more than the slots it can use does not count: it goes first and
+//! has these, but for the end of a call now and then, and the others share the rest. Where some are due more than half of a slot
+//! there is not always somebody who is near enough: no slot stays free and no call is interrupted for the sake of a bound, and the
+//! bounds are `2C + L` and `(4C + L) / w`. Who is due more than four fifths of a slot but not all of it makes up for a call that it
+//! had to wait for with a fifth of a slot at most: beside such a one they are `3C + L` and `(6C + L) / w`.
+//!
+//! When a weight, the number of slots or who asks changes, what each is behind or ahead stays as many tokens, but who could not
+//! have used more claims `C` at most. What [`Scheduler::take`] gives out of turn is charged, and outside these bounds until the
+//! others had as much.
 //!
 //! Every operation takes O(log n) of the waiting.
 
@@ -24,6 +29,8 @@ mod classes;
 mod dearest;
 mod family;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 

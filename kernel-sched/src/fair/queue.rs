@@ -3,16 +3,18 @@
 //! Stoica and Abdel-Wahab, *Earliest Eligible Virtual Deadline First*, 1995, with the differences that calls of a model ask
 //! for: a call is not preempted, its cost is known only afterwards, and there are several slots.
 //!
-//! A member of weight `w` has a virtual time `v`, its service so far divided by its weight. At dispatch the estimate is
-//! added to it as a reservation, at the end the truth takes its place. `V` is the weighted mean of the virtual times of the
-//! active members (who wait or hold slots), brought up to date by grants and ends, kept from falling, and not held back by
-//! those who leave with more than they were due or come with a claim: it goes on by the service of all. A waiting member is
-//! eligible if `v <= V`; of those the one with the earliest virtual deadline `v + request / w` is next, the request being one
-//! size for all and `w` what the weight counts for when it asks, or when its time or its share changes while it waits. If
-//! nobody is eligible, because who is behind holds slots, the smallest `v` is next: no slot stays free. Who sleeps keeps its
-//! lag `V - v`: what it is owed up to `C`, the cost of the dearest call of late, what it owes up to `L + C` or `L` and its own
-//! last call. Where more is asked for than the slots give nobody owes more, and a nap gains nothing; what was served while
-//! slots stood free is not held against anybody for ever.
+//! A member of weight `w` has a virtual time `v`, its service so far divided by its weight. At dispatch the estimate is added to it
+//! as a reservation, at the end the truth takes its place. `V` is the weighted mean of the virtual times of the active members (who
+//! wait or hold slots), brought up to date by grants and ends, kept from falling, and not held back by those who leave with more
+//! than they were due or come with a claim: it goes on by the service of all. A waiting member is eligible if `v <= V`; of those
+//! the one with the earliest virtual deadline `v + request / w` is next, the request being one size for all and `w` what the weight
+//! counts for when it asks, or when its time or its share changes while it waits. If nobody is eligible, because who is behind
+//! holds slots, the smallest `v` is next: no slot stays free. Who is due more than the slots it can use goes before all others and
+//! is left out of `V`: earliest deadlines alone would let light members hold it up time and again (Dhall and Liu, *On a Real-Time
+//! Scheduling Problem*, 1978), and it could never catch up. It neither claims nor owes. Who sleeps keeps its lag `V - v`: what it
+//! is owed up to `C`, the cost of the dearest call of late, what it owes up to `L + C` or `L` and its own last call. Where more is
+//! asked for than the slots give nobody owes more, and a nap gains nothing; what was served while slots stood free is not held
+//! against anybody for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +52,8 @@ struct Member {
     /// It waits for a slot; the virtual deadline and the order of its request.
     waits: Option<Box<(i128, u64)>>,
     eligible: bool,
+    /// It waits and is capped.
+    first: bool,
     /// It waits or holds a slot.
     active: bool,
     /// The virtual time at which it fell asleep.
@@ -68,6 +72,8 @@ pub(super) struct Queue {
     waiting: BTreeSet<(i128, u64, Index)>,
     /// Of these who is eligible, by virtual deadline.
     eligible: BTreeSet<(i128, u64, Index)>,
+    /// Who waits and is due more than the slots it can use, by virtual time.
+    first: BTreeSet<(i128, u64, Index)>,
     /// Who holds slots, by virtual time.
     holding: BTreeSet<(i128, Index)>,
     classes: Classes,
@@ -85,6 +91,7 @@ impl Queue {
             free: Vec::new(),
             waiting: BTreeSet::new(),
             eligible: BTreeSet::new(),
+            first: BTreeSet::new(),
             holding: BTreeSet::new(),
             classes: Classes::new(slots),
             now: 0,
@@ -106,6 +113,14 @@ impl Queue {
         });
     }
 
+    /// As after so much virtual time and so many requests; all its members sleep.
+    #[cfg(test)]
+    pub(super) fn start_from(&mut self, time: i128, requests: u64) {
+        assert!(self.classes.mean().is_none(), "nobody waits or holds a slot");
+        (self.now, self.requests) = (time, requests);
+        self.dearest.pass(time, 0);
+    }
+
     pub(super) const fn set_slack(&mut self, slack: Cost) {
         self.slack = slack;
     }
@@ -118,6 +133,7 @@ impl Queue {
             holds: 0,
             waits: None,
             eligible: false,
+            first: false,
             active: false,
             slept: i128::MIN,
             last: 0,
@@ -190,6 +206,12 @@ impl Queue {
             counted.entry(index).or_insert(self.member(index).share.capped(cap));
         }
         counted.into_iter().for_each(|(index, old)| self.stretch_lag(index, old, None));
+        // Another weight that counts for as much may be capped now, or not any more.
+        for (index, _) in others {
+            if let Some(order) = self.take_request(*index) {
+                self.put_request(*index, order);
+            }
+        }
         self.classes.keep_mean(before);
     }
 
@@ -212,6 +234,11 @@ impl Queue {
             let ahead = most.map_or(ahead, |most| ahead.max(-stretch(most, new)));
             self.shift(index, now + ahead - time);
         }
+    }
+
+    /// Whether a member is due more than the slots it can use.
+    fn is_capped(&self, index: Index) -> bool {
+        self.classes.is_capped(self.member(index).share)
     }
 
     /// What the weight of a member counts for.
@@ -273,12 +300,15 @@ impl Queue {
     }
 
     fn put_request(&mut self, index: Index, order: u64) {
-        let (now, effective) = (self.now, self.effective(index));
+        let (now, effective, first) = (self.now, self.effective(index), self.is_capped(index));
         let member = self.member_mut(index);
         let deadline = member.time + stretch(REQUEST, effective);
         member.waits = Some(Box::new((deadline, order)));
-        member.eligible = member.time <= now;
+        (member.eligible, member.first) = (member.time <= now, first);
         let (time, eligible) = (member.time, member.eligible);
+        if first {
+            self.first.insert((time, order, index));
+        }
         self.waiting.insert((time, order, index));
         if eligible {
             self.eligible.insert((deadline, order, index));
@@ -290,8 +320,12 @@ impl Queue {
         let member = self.member_mut(index);
         let (deadline, order) = *member.waits.take()?;
         let time = member.time;
-        if std::mem::take(&mut member.eligible) {
+        let (eligible, first) = (std::mem::take(&mut member.eligible), std::mem::take(&mut member.first));
+        if eligible {
             self.eligible.remove(&(deadline, order, index));
+        }
+        if first {
+            self.first.remove(&(time, order, index));
         }
         self.waiting.remove(&(time, order, index));
         Some(order)
@@ -340,9 +374,13 @@ impl Queue {
         self.first()
     }
 
-    /// Who would be next if no time went by: the earliest deadline of those who stay within the bound of all others. If somebody
-    /// heavy holds a slot and is far behind, that may be nobody; then the furthest behind: no slot stays free.
+    /// Who would be next if no time went by: who is due more than the slots it can use, then the earliest deadline of those who
+    /// stay within the bound of all others. If somebody heavy holds a slot and is far behind, that may be nobody; then the furthest
+    /// behind: no slot stays free.
     pub(super) fn first(&self) -> Option<Index> {
+        if let Some((_, _, index)) = self.first.first() {
+            return Some(*index);
+        }
         let (_, _, furthest) = self.waiting.first()?;
         let near = |(_, _, index): &&(i128, u64, Index)| self.is_near(*index);
         let ahead = |(_, _, index): &&(i128, u64, Index)| self.may_go(*index);
@@ -371,13 +409,15 @@ impl Queue {
         stretch(self.slack.0.saturating_add(self.dearest.cost()), effective)
     }
 
-    /// Whether a member that waits may go before who is next, being warm: not if it is further ahead
-    /// of anybody who waits or holds a slot than the bound for the two allows, whatever the other's weight.
+    /// Whether a member that waits may go before who is next, being warm: not if it is further ahead of anybody who waits or holds
+    /// a slot than the bound for the two allows, whatever the other's weight. Nor before one who is due more than the slots it can
+    /// use.
     pub(super) fn may_go(&self, index: Index) -> bool {
         let member = self.member(index);
         let effective = self.effective(index);
         self.slack.0 > 0
             && member.waits.is_some()
+            && self.first.first().is_none_or(|(_, _, first)| *first == index)
             && member.time <= self.now + stretch(self.slack.0, effective)
             && self.is_near(index)
     }
@@ -391,6 +431,10 @@ impl Queue {
     pub(super) fn start(&mut self, index: Index, cost: Cost) -> Cost {
         self.take_request(index);
         self.dearest.note(cost.0);
+        if self.is_capped(index) {
+            // What it is behind it could not have used.
+            self.shift(index, (self.now - self.member(index).time).max(0));
+        }
         let reserved = stretch(cost.0, self.effective(index));
         self.shift(index, reserved);
         let member = self.member_mut(index);
@@ -416,6 +460,10 @@ impl Queue {
             self.holding.remove(&(time, index));
         }
         self.shift(index, charged - stretch(reserved.0, effective));
+        if cost.is_some() && self.is_capped(index) {
+            // What it had nobody else had to do without.
+            self.shift(index, (self.now - self.member(index).time).min(0));
+        }
         self.advance();
         self.dearest.note(cost.unwrap_or(0));
         self.rest(index);
@@ -441,6 +489,6 @@ impl Queue {
 }
 
 /// A cost as virtual time at a weight.
-fn stretch(cost: u64, weight: u32) -> i128 {
+pub(super) fn stretch(cost: u64, weight: u32) -> i128 {
     i128::from(cost) * SCALE / i128::from(weight.max(1))
 }

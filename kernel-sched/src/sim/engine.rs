@@ -43,7 +43,8 @@ struct Pool<'a> {
     done: Vec<Done>,
 }
 
-/// Runs a load through a pool whose slots `scheduler` gives away; it must be new.
+/// Runs a load through a pool whose slots `scheduler` gives away; it must be new. Time ends where microseconds do, after 584,000
+/// years: what takes longer ends then.
 #[must_use]
 pub fn simulate(scheduler: &mut dyn Scheduler, setting: &Setting, load: &Load) -> Report {
     let slots = setting.slots.max(1) as usize;
@@ -166,7 +167,7 @@ impl Pool<'_> {
         let time = (input - cached) as f64 / self.setting.prefill + *output as f64 / self.setting.decode;
         self.serving[slot] = Some(Serving { client, call, pid: grant.pid, made, started: now, cached });
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-        self.at(now + micros(time).max(1), Event::Ends { slot });
+        self.at(now.saturating_add(micros(time).max(1)), Event::Ends { slot });
     }
 
     fn end(&mut self, slot: u32, now: u64) {
@@ -194,7 +195,8 @@ impl Pool<'_> {
         self.scheduler.settle(served.pid, charge, Micros(now)).expect("it holds the slot");
         match client.calls.get(served.call + 1).filter(|_| client.in_turn) {
             Some(next) => {
-                self.at(now + next.after.0, Event::Made { client: served.client, call: served.call + 1 });
+                let made = Event::Made { client: served.client, call: served.call + 1 };
+                self.at(now.saturating_add(next.after.0), made);
             }
             None => {
                 self.scheduler.withdraw(served.pid, true, Micros(now)).expect("it is admitted");

@@ -1,5 +1,7 @@
 //! What a simulation shows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use super::load::Load;
@@ -132,43 +134,63 @@ fn jain(clients: usize, done: &[Done]) -> f64 {
 }
 
 /// The largest and the mean difference of service in windows of a minute, if any has two clients to compare. A call is served
-/// when it ends.
+/// when it ends. A window costs nothing by itself: where no call ends nobody is served, and the difference is none.
 fn differences(clients: usize, done: &[Done]) -> (Option<f64>, Option<f64>) {
+    let mut served: BTreeMap<u64, BTreeMap<usize, f64>> = BTreeMap::new();
+    for call in done {
+        let window = served.entry(call.ended / WINDOW).or_default();
+        *window.entry(call.client).or_default() += service(call);
+    }
+    let (mut windows, mut most, mut sum) = (0_u64, 0.0_f64, 0.0);
+    let mut backlogged = BTreeSet::new();
+    let mut changes = changes(clients, done).into_iter().peekable();
+    while let Some((from, change)) = changes.next() {
+        match change {
+            Change::Comes(client) => backlogged.insert(client),
+            Change::Goes(client) => backlogged.remove(&client),
+        };
+        let until = changes.peek().map_or(from, |(window, _)| *window);
+        if backlogged.len() < 2 || until == from {
+            continue;
+        }
+        windows += until - from;
+        for served in served.range(from..until).map(|(_, served)| served) {
+            let known = served.iter().filter(|(client, _)| backlogged.contains(client));
+            let known: Vec<f64> = known.map(|(_, service)| *service).collect();
+            let least = if known.len() < backlogged.len() { 0.0 } else { f64::MAX };
+            let least = known.iter().copied().fold(least, f64::min);
+            let difference = known.iter().copied().fold(0.0, f64::max) - least;
+            (most, sum) = (most.max(difference), sum + difference);
+        }
+    }
+    let compared = (windows > 0).then_some(windows as f64);
+    (compared.map(|_| most), compared.map(|windows| sum / windows))
+}
+
+/// A client wants to be served all the time from a window on, or does so no more.
+enum Change {
+    Comes(usize),
+    Goes(usize),
+}
+
+/// All of these, in order of the windows.
+fn changes(clients: usize, done: &[Done]) -> Vec<(u64, Change)> {
     let mut spans: Vec<Vec<(u64, u64)>> = vec![Vec::new(); clients];
     for call in done {
         spans[call.client].push((call.made, call.ended));
     }
-    spans.iter_mut().for_each(|spans| *spans = joined(std::mem::take(spans)));
-    let last = done.iter().map(|call| call.ended).max().unwrap_or(0);
-    let windows = usize::try_from(last / WINDOW + 1).unwrap_or(0);
-    let mut served = vec![Vec::new(); windows];
-    for call in done {
-        served[usize::try_from(call.ended / WINDOW).unwrap_or(0)].push((call.client, service(call)));
-    }
-    let mut backlogged: Vec<Vec<usize>> = vec![Vec::new(); windows];
-    for (client, spans) in spans.iter().enumerate() {
-        for (from, to) in spans {
-            for window in from.div_ceil(WINDOW)..to / WINDOW {
-                backlogged[usize::try_from(window).unwrap_or(0)].push(client);
+    let mut changes = Vec::new();
+    for (client, spans) in spans.into_iter().enumerate() {
+        for (from, to) in joined(spans) {
+            let (first, end) = (from.div_ceil(WINDOW), to / WINDOW);
+            if first < end {
+                changes.extend([(first, Change::Comes(client)), (end, Change::Goes(client))]);
             }
         }
     }
-    let mut differences = Vec::new();
-    for (served, backlogged) in served.iter().zip(&backlogged) {
-        let mut sums = vec![None; clients];
-        backlogged.iter().for_each(|client| sums[*client] = Some(0.0));
-        for (client, service) in served {
-            if let Some(sum) = &mut sums[*client] {
-                *sum += service;
-            }
-        }
-        let known = || sums.iter().flatten().copied();
-        if backlogged.len() > 1 {
-            differences.push(known().fold(0.0, f64::max) - known().fold(f64::MAX, f64::min));
-        }
-    }
-    let most = differences.iter().copied().reduce(f64::max);
-    (most, most.map(|_| differences.iter().sum::<f64>() / differences.len() as f64))
+    // Who goes before who comes: a client may do both in one window.
+    changes.sort_by_key(|(window, change)| (*window, matches!(change, Change::Comes(_))));
+    changes
 }
 
 /// Spans that touch become one.
@@ -182,4 +204,59 @@ fn joined(mut spans: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
         }
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    /// Every window by itself, every client in it.
+    fn each_by_itself(clients: usize, done: &[Done]) -> (Option<f64>, Option<f64>) {
+        let mut differences = Vec::new();
+        for window in 0..=done.iter().map(|call| call.ended / WINDOW).max().unwrap_or(0) {
+            let wants = |client: &usize| {
+                let of = done.iter().filter(|call| call.client == *client);
+                let spans = joined(of.map(|call| (call.made, call.ended)).collect());
+                spans.iter().any(|(from, to)| *from <= window * WINDOW && (window + 1) * WINDOW <= *to)
+            };
+            let served = |client: usize| {
+                let of = done.iter().filter(|call| call.client == client && call.ended / WINDOW == window);
+                of.map(service).sum::<f64>()
+            };
+            let served: Vec<f64> = (0..clients).filter(wants).map(served).collect();
+            if served.len() > 1 {
+                let most = served.iter().copied().fold(0.0, f64::max);
+                differences.push(most - served.iter().copied().fold(f64::MAX, f64::min));
+            }
+        }
+        let most = differences.iter().copied().reduce(f64::max);
+        (most, most.map(|_| differences.iter().sum::<f64>() / differences.len() as f64))
+    }
+
+    #[test]
+    fn windows_are_as_if_each_was_looked_at() {
+        const CLIENTS: usize = 4;
+        let mut compared = 0;
+        for seed in 0..200 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let mut draw = |below: u64| random.random_range(0..below);
+            let calls = 1 + draw(60);
+            let done = (0..calls).map(|_| {
+                let made = draw(20 * WINDOW);
+                let made = if draw(3) == 0 { made / WINDOW * WINDOW } else { made };
+                let ended = made + draw(6) * WINDOW / (1 + draw(3));
+                let (client, input, output) =
+                    (usize::try_from(draw(CLIENTS as u64)).expect("few"), draw(1_000), draw(100));
+                Done { client, made, started: made, ended, input, cached: 0, output }
+            });
+            let done: Vec<Done> = done.collect();
+            let found = differences(CLIENTS, &done);
+            assert_eq!(found, each_by_itself(CLIENTS, &done), "seed {seed}");
+            compared += u32::from(found.0.is_some_and(|most| most > 0.0));
+        }
+        assert!(compared > 100, "most must have something to compare: {compared}");
+    }
 }

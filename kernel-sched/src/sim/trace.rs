@@ -39,9 +39,11 @@ pub enum BrokenTrace {
 
 /// The most tokens a call may have: more is a mistake.
 const MOST_TOKENS: u64 = 100_000_000;
+/// The latest that a call may be made, in milliseconds: 31,700 years after whatever they count from.
+const MOST_MS: u64 = 1_000_000_000_000_000;
 
 /// Reads `{"at_ms","client","input_tokens","output_tokens","prefix_blocks":[..]}` a line; clients and blocks are named by
-/// numbers or texts. Empty lines are left out.
+/// numbers or texts. Empty lines are left out. Time counts from the earliest call: `at_ms` may as well be the time of day.
 ///
 /// # Errors
 /// [`BrokenTrace`] names the first line that does not say this, or says that there is none.
@@ -52,9 +54,13 @@ pub fn parse(text: &str) -> Result<Load, BrokenTrace> {
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let broken = |why: String| BrokenTrace::Line { line: at + 1, why };
         let line: Line = serde_json::from_str(line).map_err(|error| broken(reason(&error)))?;
-        for (name, tokens) in [("input_tokens", line.input_tokens), ("output_tokens", line.output_tokens)] {
-            if tokens > MOST_TOKENS {
-                return Err(broken(format!("{name} of {tokens} exceeds the limit of {MOST_TOKENS}")));
+        for (name, value, most) in [
+            ("at_ms", line.at_ms, MOST_MS),
+            ("input_tokens", line.input_tokens, MOST_TOKENS),
+            ("output_tokens", line.output_tokens, MOST_TOKENS),
+        ] {
+            if value > most {
+                return Err(broken(format!("{name} of {value} exceeds the limit of {most}")));
             }
         }
         let name = |value: &serde_json::Value, what: &str| match value {
@@ -73,13 +79,18 @@ pub fn parse(text: &str) -> Result<Load, BrokenTrace> {
             prefix.push(*blocks.entry(name(block, "a block")?).or_insert(known));
         }
         load.clients[client].calls.push(Call {
-            after: Micros(line.at_ms.saturating_mul(1000)),
+            after: Micros(line.at_ms * 1000),
             input: line.input_tokens,
             output: line.output_tokens,
             prefix,
         });
     }
-    if load.clients.is_empty() { Err(BrokenTrace::Empty) } else { Ok(load) }
+    let calls = || load.clients.iter().flat_map(|client| &client.calls);
+    let first = calls().map(|call| call.after).min().ok_or(BrokenTrace::Empty)?;
+    for call in load.clients.iter_mut().flat_map(|client| &mut client.calls) {
+        call.after = Micros(call.after.since(first).0);
+    }
+    Ok(load)
 }
 
 /// What the parser says, without the number that a line has by itself: always 1.

@@ -33,6 +33,8 @@ pub(crate) struct Crowd {
     pub(crate) served: Vec<u64>,
     pub(crate) calls: Vec<u64>,
     demands: Vec<u64>,
+    /// The longest that anybody waited for a slot.
+    pub(crate) longest: u64,
 }
 
 impl Crowd {
@@ -62,6 +64,7 @@ impl Crowd {
             served: vec![0; count],
             calls: vec![0; count],
             demands: vec![0; count],
+            longest: 0,
         };
         (0..count).for_each(|number| crowd.ask(number));
         crowd
@@ -93,6 +96,7 @@ impl Crowd {
         let grant = self.fair.next(&offered, Micros(self.now)).expect("somebody always waits");
         let number = (0..self.weights.len()).find(|number| pid(*number) == grant.pid).unwrap();
         self.last[slot as usize] = Some(grant.pid);
+        self.longest = self.longest.max(grant.waited.0);
         self.held[number] = Some(slot);
         let cost = self.demands[number];
         self.running.push(Reverse((self.now + cost, number, cost)));
@@ -138,15 +142,22 @@ impl Crowd {
         self.weights.iter().map(|weight| (*weight).min(cap) as f64 / 1024.0).collect()
     }
 
-    /// How much of a slot the heaviest is due.
-    pub(crate) fn most_due(&self) -> f64 {
-        let (most, all) = (self.weights.iter().max().unwrap(), self.weights.iter().sum::<u64>());
-        *most as f64 * f64::from(self.slots) / all as f64
+    /// How much of a slot each is due.
+    pub(crate) fn due(&self) -> Vec<f64> {
+        let counted = self.counted();
+        let all = counted.iter().sum::<f64>();
+        counted.iter().map(|weight| weight * f64::from(self.slots) / all).collect()
     }
 
     /// Who is due more than a slot.
     pub(crate) fn is_capped(&self, number: usize) -> bool {
         self.counted()[number] < self.weights[number] as f64 / 1024.0
+    }
+
+    /// Of those who are due no more than a slot: how much of one the heaviest is due.
+    pub(crate) fn most_due(&self) -> f64 {
+        let due = self.due().into_iter().enumerate();
+        due.filter(|(number, _)| !self.is_capped(*number)).map(|(_, due)| due).fold(0.0, f64::max)
     }
 
     /// How far the furthest is ahead, in tokens; how far two are apart, times the smaller weight. Who is due more than a slot is

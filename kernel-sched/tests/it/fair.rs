@@ -1,88 +1,9 @@
-//! The bounds of the fair policy, over random loads: who is always backlogged gets what it is due.
+//! The rules of the fair policy, one by one.
 
 use kernel_sched::{Charge, Demand, Entry, Fair, Micros, Scheduler, Slot};
 use kernel_types::{Pid, Priority, Tokens};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
-use crate::crowd::{Crowd, DEAREST, pid};
-use crate::soak::walks;
-
-/// A thousand crowds of 1,000 decisions; with `AGENTOS_SOAK` 8 crowds of a million each.
-#[test]
-fn nobody_is_ahead_or_apart_by_more_than_the_bounds() {
-    let (mut most_ahead, mut most_apart) = (0.0_f64, 0.0_f64);
-    let (seeds, decisions) = walks(1_000, 8);
-    let mut with_capped = 0;
-    for seed in 0..seeds {
-        let mut random = StdRng::seed_from_u64(seed);
-        let slots = random.random_range(1..=4);
-        let slack = [0, 5_000, 20_000][random.random_range(0..3)];
-        // Now and then few of very different weights, so that some are due more than a slot.
-        let (least, most, levels) = if seed % 2 == 0 { (12, 24, 35..=65) } else { (5, 9, 0..=100) };
-        let count = random.random_range(least..=most);
-        let priorities: Vec<u8> = (0..count).map(|_| random.random_range(levels.clone())).collect();
-        let mut crowd = Crowd::new(seed, slots, slack, &priorities, 1);
-        // Who is due more than a slot has one all the time; what the others are due depends on that.
-        let capped: Vec<usize> = (0..count).filter(|number| crowd.is_capped(*number)).collect();
-        with_capped += u64::from(!capped.is_empty());
-        for step in 0..decisions {
-            crowd.decide();
-            let (ahead, apart) = crowd.spread();
-            let ahead = if capped.is_empty() { ahead } else { 0.0 };
-            let (c, l) = (DEAREST as f64, crowd.slack as f64);
-            // No slot stays free: beside who is due nearly a slot or more, the others may have to go two calls further.
-            let calls = if crowd.most_due() <= 0.75 { 2.0 } else { 4.0 };
-            assert!(
-                ahead <= c + l + 1.0,
-                "seed {seed}, step {step}: ahead by {ahead} of {} (slots {slots})",
-                c + l
-            );
-            assert!(
-                apart <= calls * c + l + 1.0,
-                "seed {seed}, step {step}: apart by {apart} (slots {slots}, slack {l})"
-            );
-            most_ahead = most_ahead.max(ahead / (c + l));
-            most_apart = most_apart.max(apart / (calls * c + l));
-        }
-        for number in capped {
-            let had = crowd.served[number] * 100 / crowd.now;
-            assert!(had >= 90, "seed {seed}: {number} had {had} percent of a slot, due more than one");
-        }
-    }
-    println!("{seeds} crowds of {decisions} decisions, {with_capped} with members due more than a slot");
-    println!("at most {most_ahead:.3} of the bound ahead, {most_apart:.3} of the bound apart");
-}
-
-/// Crowds of 1,000 decisions; with `AGENTOS_SOAK` 8 crowds of a million each.
-#[test]
-fn without_slack_equals_differ_by_one_call() {
-    let (seeds, decisions) = walks(250, 8);
-    for seed in 0..seeds {
-        let mut crowd = Crowd::new(seed, 1, 0, &[50; 8], 1);
-        for step in 0..decisions {
-            crowd.decide();
-            let (_, apart) = crowd.spread();
-            assert!(apart <= DEAREST as f64 + 1.0, "seed {seed}, step {step}: {apart}");
-        }
-    }
-}
-
-#[test]
-fn shares_follow_the_weights() {
-    let priorities = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
-    let mut crowd = Crowd::new(1, 1, 0, &priorities, 1);
-    while crowd.calls.iter().any(|calls| *calls < 1_000) {
-        crowd.decide();
-    }
-    let all: u64 = crowd.served.iter().sum();
-    let weights: u64 = crowd.weights.iter().sum();
-    for (number, served) in crowd.served.iter().enumerate() {
-        let due = all as f64 * crowd.weights[number] as f64 / weights as f64;
-        let error = (*served as f64 - due).abs() / due;
-        assert!(error <= 0.005, "priority {}: {served} of {due:.0}", priorities[number]);
-    }
-}
+use crate::crowd::pid;
 
 #[test]
 fn who_waits_too_long_spends_slack_to_go_first() {
@@ -151,23 +72,6 @@ fn who_stays_is_not_starved_by_those_who_come_and_go() {
         println!("{slots} slots: {of_old} of {due} due");
         // Each of them comes without debts; one that stays pays its own first.
         assert!(of_old * 2 >= due, "{slots} slots: {of_old} calls of {due} due");
-    }
-}
-
-#[test]
-fn a_change_of_weight_in_the_middle_keeps_what_is_owed() {
-    for (from, to, least, most) in [(100, 0, 0, 12), (0, 100, 0, 4_000), (50, 40, 0, 12)] {
-        let mut crowd = Crowd::new(7, 1, 0, &[50, 50, 50, 50, 50, from], 1);
-        (0..200).for_each(|_| crowd.decide());
-        let level = Priority::new(to).unwrap();
-        crowd.fair.admit(Entry::new(pid(5)).urgent(level), Micros(crowd.now)).unwrap();
-        let before = crowd.calls[5];
-        let mut decisions = 0;
-        while crowd.calls[5] < before + 2 && decisions < 10_000 {
-            crowd.decide();
-            decisions += 1;
-        }
-        assert!((least..=most).contains(&decisions), "{from} to {to}: {decisions} decisions for two calls");
     }
 }
 

@@ -126,3 +126,105 @@ fn what_was_in_flight_when_it_broke_does_not_close_it_again() {
     governor.end(early, CallEnd::Served { tokens: 1 }, Micros(1));
     assert_eq!(governor.open(Micros(1)), Admission::At(Micros(SECOND), HeldBy::Breaker));
 }
+
+/// Sends a call that is refused as soon as one may be sent: how long after the refusal that was.
+fn refused_again(governor: &mut Governor, now: &mut u64, retry_after: Option<Micros>) -> u64 {
+    let before = *now;
+    while let Admission::At(at, _) = governor.admits(1, Micros(*now)) {
+        *now = at.0;
+    }
+    let call = governor.start(1, Micros(*now));
+    governor.end(call, CallEnd::Refused { retry_after }, Micros(*now));
+    *now - before
+}
+
+#[test]
+fn refusals_in_a_row_pause_for_longer_and_an_answer_starts_anew() {
+    // No pause, one just past, none given; one that is shorter than what it is worth by then.
+    for asked in [Some(Micros(0)), Some(Micros(1)), None, Some(Micros(SECOND))] {
+        let mut governor = unlimited(8).with_seed(3);
+        let mut now = 0;
+        refused_again(&mut governor, &mut now, asked);
+        for row in 1..10 {
+            let most = (SECOND << (row - 1)).min(30 * SECOND);
+            let pause = refused_again(&mut governor, &mut now, asked);
+            let least = (most / 2).max(asked.unwrap_or_default().0);
+            assert!((least..=most).contains(&pause), "{asked:?}, {row} in a row: {pause} us");
+        }
+        now += 60 * SECOND;
+        let answered = governor.start(1, Micros(now));
+        governor.end(answered, CallEnd::Served { tokens: 1 }, Micros(now));
+        refused_again(&mut governor, &mut now, asked);
+        let pause = refused_again(&mut governor, &mut now, asked);
+        assert!(pause <= SECOND, "{asked:?}: the row is over, but it is left alone for {pause} us");
+    }
+    // A longer pause that it asks for is kept to, and to the microsecond.
+    let mut governor = unlimited(8);
+    let mut now = 0;
+    let asked = Some(Micros(100 * SECOND));
+    refused_again(&mut governor, &mut now, asked);
+    (0..10).for_each(|_| assert_eq!(refused_again(&mut governor, &mut now, asked), 100 * SECOND));
+}
+
+#[test]
+fn an_answer_to_what_was_sent_before_a_refusal_does_not_end_the_row() {
+    let mut governor = unlimited(8);
+    let early: Vec<Started> = (0..5).map(|_| governor.start(1, Micros(0))).collect();
+    let mut now = 0;
+    let mut pauses = Vec::new();
+    for call in early {
+        pauses.push(refused_again(&mut governor, &mut now, None));
+        governor.end(call, CallEnd::Served { tokens: 1 }, Micros(now));
+    }
+    assert!(pauses[1..].windows(2).all(|pair| pair[0] <= pair[1]) && pauses[4] >= 4 * SECOND, "{pauses:?}");
+}
+
+#[test]
+fn one_seed_gives_one_row_of_pauses() {
+    let pauses = |seed: u64| -> Vec<u64> {
+        let (mut governor, mut now) = (unlimited(8).with_seed(seed), 0);
+        (0..20).map(|_| refused_again(&mut governor, &mut now, None)).collect()
+    };
+    assert_eq!(pauses(1), pauses(1));
+    assert_ne!(pauses(1), pauses(2), "those who were refused together do not come back together");
+}
+
+#[test]
+fn calls_in_flight_grow_above_a_thousand_too() {
+    let mut governor = unlimited(5_000);
+    let call = governor.start(1, Micros(0));
+    governor.end(call, CallEnd::Refused { retry_after: None }, Micros(0));
+    assert_eq!(governor.window(), 3_750);
+    let now = Micros(2 * SECOND);
+    for _ in 0..40_000 {
+        let call = governor.start(1, now);
+        governor.end(call, CallEnd::Served { tokens: 0 }, now);
+    }
+    // One more after as many as may be in flight: ten times.
+    assert!((3_755..=3_765).contains(&governor.window()), "{}", governor.window());
+}
+
+#[test]
+fn other_limits_forget_what_refusals_taught() {
+    let mut governor = unlimited(16);
+    let mut now = 0;
+    for _ in 0..8 {
+        refused_again(&mut governor, &mut now, None);
+    }
+    let early = governor.start(1, Micros(now));
+    assert!(governor.window() < 16 && governor.open(Micros(now + SECOND)) != Admission::Now);
+    governor.change(CpuLimits::default(), Micros(now)).unwrap();
+    assert_eq!((governor.window(), governor.open(Micros(now))), (16, Admission::Now));
+    // A refusal of what was sent under the old limits pauses it, and no more.
+    governor.end(early, CallEnd::Refused { retry_after: None }, Micros(now));
+    assert_eq!(governor.window(), 16);
+    assert!(
+        matches!(governor.open(Micros(now)), Admission::At(at, HeldBy::RetryAfter) if at.0 <= now + SECOND)
+    );
+    // What the provider asked for is kept to.
+    let call = governor.start(1, Micros(now + SECOND));
+    governor.end(call, CallEnd::Refused { retry_after: Some(Micros(50 * SECOND)) }, Micros(now + SECOND));
+    governor.change(CpuLimits::default(), Micros(now + SECOND)).unwrap();
+    let open = governor.open(Micros(now + SECOND));
+    assert_eq!(open, Admission::At(Micros(now + 51 * SECOND), HeldBy::RetryAfter));
+}

@@ -5,12 +5,8 @@ use kernel_types::Priority;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Seeds of 1,000 operations each; more with `AGENTOS_SOAK`.
-fn seeds() -> u64 {
-    if std::env::var_os("AGENTOS_SOAK").is_some() { 20_000 } else { 1_000 }
-}
+use crate::soak::walks;
 
-const OPERATIONS: usize = 1_000;
 const PROCESSES: usize = 9;
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -229,13 +225,15 @@ impl Walk {
     }
 }
 
+/// A thousand walks of 1,000 operations; with `AGENTOS_SOAK` 8 walks of a million each.
 #[test]
 fn locks_are_as_the_lists_say() {
+    let (seeds, operations) = walks(1_000, 8);
     let (mut cycles, mut handed) = (0, 0);
-    for seed in 0..seeds() {
+    for seed in 0..seeds {
         println!("seed {seed}");
         let mut walk = Walk::new(seed);
-        for operation in 0..OPERATIONS {
+        for operation in 0..operations {
             walk.step();
             if operation % 4 == 0 {
                 walk.check();
@@ -245,7 +243,8 @@ fn locks_are_as_the_lists_say() {
         (cycles, handed) = (cycles + walk.cycles, handed + walk.handed);
     }
     println!("{cycles} cycles refused, {handed} locks handed over");
-    assert!(cycles > 10 * seeds() as usize && handed > 50 * seeds() as usize);
+    let walked = (seeds * operations) as usize;
+    assert!(cycles > walked / 100 && handed > walked / 20);
 }
 
 /// The least urgent waits for a lock that ever new processes of the utmost urgency ask for.

@@ -7,12 +7,10 @@ use kernel_types::{Budget, LimitName, MicroUsd, Reservation, Tokens};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Seeds of 1,000 operations each; more with `AGENTOS_SOAK`.
-fn seeds() -> u64 {
-    if std::env::var_os("AGENTOS_SOAK").is_some() { 20_000 } else { 1_000 }
-}
+use crate::soak::walks;
 
-const OPERATIONS: usize = 1_000;
+/// Operations after which the model starts anew, whose logs get ever longer; the quotas live on.
+const OPERATIONS: u64 = 1_000;
 const KEYS: u64 = 14;
 const DEEPEST: usize = 5;
 
@@ -411,6 +409,25 @@ impl Walk {
         }
     }
 
+    /// All calls come back, all accounts are closed.
+    fn start_anew(&mut self) {
+        while !self.flying.is_empty() {
+            self.settle();
+        }
+        self.check();
+        let accounts = std::mem::take(&mut self.model.accounts);
+        let mut keys: Vec<u64> = accounts.keys().copied().collect();
+        assert!(
+            keys.iter().all(|key| self.quotas.held(*key) == Some(Reservation::default())),
+            "held for ever"
+        );
+        // Each before those above it.
+        while !keys.is_empty() {
+            keys.retain(|key| self.quotas.close(*key).is_err());
+        }
+        assert_eq!(self.quotas.keys().count(), 0);
+    }
+
     fn check(&self) {
         for (key, account) in &self.model.accounts {
             let (spent, held) = (self.quotas.spent(*key).unwrap(), self.quotas.held(*key).unwrap());
@@ -429,29 +446,30 @@ impl Walk {
     }
 }
 
+/// A thousand walks of 1,000 operations; with `AGENTOS_SOAK` 20 walks of a million each.
 #[test]
 fn quotas_are_as_their_log_says() {
+    let (seeds, operations) = walks(1_000, 20);
     let (mut granted, mut late, mut short) = (0, 0, 0);
-    for seed in 0..seeds() {
+    for seed in 0..seeds {
         let mut walk = Walk::new(seed);
         println!("seed {seed}");
-        for operation in 0..OPERATIONS {
+        for operation in 1..=operations {
             walk.step();
             if operation % 20 == 0 {
                 walk.check();
             }
-        }
-        while !walk.flying.is_empty() {
-            walk.settle();
-        }
-        walk.check();
-        for key in walk.model.accounts.keys() {
-            assert_eq!(walk.quotas.held(*key), Some(Reservation::default()), "nothing is held for ever");
+            if operation % OPERATIONS == 0 {
+                walk.start_anew();
+            }
         }
         (granted, late, short) = (granted + walk.granted, late + walk.late, short + walk.short);
     }
-    println!("{granted} granted, {late} too early, {short} over budget");
-    assert!(granted > 50 * seeds() as usize && late > 10 * seeds() as usize && short > 10 * seeds() as usize);
+    println!(
+        "{seeds} walks of {operations} operations: {granted} granted, {late} too early, {short} over budget"
+    );
+    let walked = (seeds * operations) as usize;
+    assert!(granted > walked / 20 && late > walked / 100 && short > walked / 100);
 }
 
 /// A call as one account of its path saw it: units estimated and used, the numbers of the events when it was let through
@@ -503,9 +521,11 @@ fn check_windows(rate: &Rate, calls: &[Call]) {
     }
 }
 
+/// A thousand trees with 1,000 events each; with `AGENTOS_SOAK` eight thousand.
 #[test]
 fn no_window_lets_through_more_than_burst_rate_and_the_errors_in_flight() {
-    for seed in 0..seeds() {
+    let (seeds, events) = walks(1_000, 8);
+    for seed in 0..seeds * events / OPERATIONS {
         println!("seed {seed}");
         let mut random = StdRng::seed_from_u64(seed);
         let mut quotas = Quotas::default();
@@ -520,7 +540,7 @@ fn no_window_lets_through_more_than_burst_rate_and_the_errors_in_flight() {
         }
         let most_in_flight = random.random_range(1..=8);
         let (mut now, mut flying, mut calls) = (0, Vec::new(), Vec::<(u64, Call)>::new());
-        for event in 0..OPERATIONS {
+        for event in 0..OPERATIONS as usize {
             now += [0, 0, 1, 1_000, 30_000][random.random_range(0..5)];
             let full = flying.len() >= most_in_flight;
             if full || (!flying.is_empty() && random.random_bool(0.4)) {

@@ -6,12 +6,8 @@ use kernel_sched::{Asked, ResourceError, Resources};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Seeds of 1,000 operations each; more with `AGENTOS_SOAK`.
-fn seeds() -> u64 {
-    if std::env::var_os("AGENTOS_SOAK").is_some() { 20_000 } else { 1_000 }
-}
+use crate::soak::walks;
 
-const OPERATIONS: usize = 1_000;
 const PROCESSES: u64 = 20;
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -177,13 +173,15 @@ impl Walk {
     }
 }
 
+/// A thousand walks of 1,000 operations; with `AGENTOS_SOAK` 8 walks of a million each.
 #[test]
 fn resources_are_as_the_list_says_and_nobody_starves() {
     let (mut passed, mut waited) = (0, 0);
-    for seed in 0..seeds() {
+    let (seeds, operations) = walks(1_000, 8);
+    for seed in 0..seeds {
         println!("seed {seed}");
         let mut walk = Walk::new(seed);
-        for operation in 0..OPERATIONS {
+        for operation in 0..operations {
             walk.step();
             if operation % 5 == 0 {
                 walk.check();
@@ -200,7 +198,8 @@ fn resources_are_as_the_list_says_and_nobody_starves() {
         assert!(NAMES.iter().all(|name| walk.resources.held(name) == Some(0)));
     }
     println!("{waited} waited, {passed} passed others that share nothing");
-    assert!(passed > 5 * seeds() as usize && waited > 50 * seeds() as usize);
+    let walked = (seeds * operations) as usize;
+    assert!(passed > walked / 200 && waited > walked / 20);
 }
 
 /// One that needs all of it among many that need little and come again and again.

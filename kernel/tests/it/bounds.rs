@@ -65,10 +65,11 @@ async fn where_only_calls_are_limited_the_estimate_is_held() {
     assert!((2_900..3_100).contains(&bounded), "a token a byte: {bounded}");
 }
 
-/// Nobody says what a call used that came to nothing: it is charged what it held, whether it is tried again or was the last.
+/// Nobody says what a call used that broke off: it is charged what it held, whether it is tried again or was the last. One that the
+/// provider says it failed at costs nothing.
 #[tokio::test]
 async fn a_call_that_came_to_nothing_is_charged_the_most_it_can_have_used() {
-    for kind in [CpuErrorKind::Failed, CpuErrorKind::Timeout] {
+    for kind in [CpuErrorKind::Failed, CpuErrorKind::Broken, CpuErrorKind::Timeout] {
         for last in [false, true] {
             let cpu = Paid::new("m", move |n| if n == 0 { Act::Fail(kind, None) } else { AT_ONCE });
             let limits = kernel::Limits { attempts: if last { 1 } else { 3 }, ..kernel::Limits::default() };
@@ -79,7 +80,8 @@ async fn a_call_that_came_to_nothing_is_charged_the_most_it_can_have_used() {
             if !last {
                 ended_well(&kernel, pid).await;
             }
-            let expected = held(&kernel, pid).await + if last { 0 } else { USED };
+            let lost = if kind == CpuErrorKind::Failed { 0 } else { held(&kernel, pid).await };
+            let expected = lost + if last { 0 } else { USED };
             let (usage, spent) =
                 (kernel.process(pid).await.unwrap().usage, kernel.spent(None).await.unwrap().unwrap());
             assert_eq!(usage.cost, MicroUsd(expected), "{kind:?}, last: {last}");

@@ -122,14 +122,19 @@ impl<K: Copy + Eq + std::fmt::Debug> Level<K> {
         cap
     }
 
+    /// Due more than the slots it can use.
+    fn is_capped(&self, member: &Member<K>) -> bool {
+        (member.weight / member.usable).max(1) > self.cap
+    }
+
     fn stretch(&self, cost: i128, key: K) -> i128 {
         cost * SCALE / effective(self.of(key), self.cap)
     }
 
-    /// Of those who are awake: virtual times by weight, and weights.
+    /// Of those who are awake and not capped: virtual times by weight, and weights.
     fn totals(&self) -> (i128, i128) {
         let cap = self.cap;
-        let awake = self.members.iter().filter(|member| member.awake);
+        let awake = self.members.iter().filter(|member| member.awake && !self.is_capped(member));
         awake.fold((0, 0), |(sum, all), member| {
             let weight = effective(member, cap);
             (sum + weight * member.time, all + weight)
@@ -240,7 +245,16 @@ impl<K: Copy + Eq + std::fmt::Debug> Level<K> {
         self.first()
     }
 
+    /// Who waits and is due more than the slots it can use: the furthest behind of them.
+    fn capped(&self) -> Option<K> {
+        let capped = self.waiting().filter(|member| self.is_capped(member));
+        capped.min_by_key(|member| (member.time, member.waits)).map(|member| member.key)
+    }
+
     pub(crate) fn first(&self) -> Option<K> {
+        if let Some(key) = self.capped() {
+            return Some(key);
+        }
         let mut waiting: Vec<&Member<K>> = self.waiting().collect();
         waiting.sort_by_key(|member| (member.time, member.waits.unwrap()));
         let mut eligible: Vec<&Member<K>> = self.waiting().filter(|member| member.time <= self.now).collect();
@@ -264,6 +278,7 @@ impl<K: Copy + Eq + std::fmt::Debug> Level<K> {
         let member = self.of(key);
         self.slack > 0
             && member.waits.is_some()
+            && self.capped().is_none_or(|capped| capped == key)
             && member.time <= self.now + self.stretch(self.slack, key)
             && self.is_near(member)
     }
@@ -275,7 +290,11 @@ impl<K: Copy + Eq + std::fmt::Debug> Level<K> {
     pub(crate) fn start(&mut self, key: K, cost: i128) -> i128 {
         self.note(cost);
         let reserved = self.stretch(cost, key);
+        let (now, capped) = (self.now, self.is_capped(self.of(key)));
         let member = self.of_mut(key);
+        if capped {
+            member.time = member.time.max(now);
+        }
         member.waits = None;
         member.holds += 1;
         member.time += reserved;
@@ -287,10 +306,14 @@ impl<K: Copy + Eq + std::fmt::Debug> Level<K> {
         // One charge far beyond all others says that somebody miscounted.
         let cost = cost.map(|cost| cost.min(4 * self.dearest().max(reserved)));
         let more = cost.map_or(0, |cost| self.stretch(cost, key)) - self.stretch(reserved, key);
+        let (now, capped) = (self.now, self.is_capped(self.of(key)));
         let member = self.of_mut(key);
         member.holds -= 1;
         member.last = cost.unwrap_or(member.last);
         member.time += more;
+        if capped && cost.is_some() {
+            member.time = member.time.min(now);
+        }
         self.advance();
         self.note(cost.unwrap_or(0));
         self.rest(key);
