@@ -247,7 +247,7 @@ fn doctor_looks_at_everything_and_shows_no_key() {
     let home = Home::new();
     let ended = end(home.agentos(&["doctor"]).env("OPENAI_API_KEY", "sk-secret-42")).ok();
     for name in
-        ["data directory", "disk space", "database", "python", "local model", "local servers", "sandbox"]
+        ["data directory", "disk space", "store", "python", "local model", "local servers", "sandbox"]
     {
         assert!(ended.stdout.contains(name), "{name}: {}", ended.stdout);
     }

@@ -9,6 +9,7 @@ use kernel::Moment;
 use kernel_types::{MicroUsd, Millis, Priority, RateLimit, Signal};
 
 use crate::cpu::CpuChoice;
+use crate::disk::Place;
 use crate::scheduler::PolicyChoice;
 
 const EXIT_CODES: &str = "\
@@ -29,7 +30,7 @@ Exit codes:
 Environment:
   ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL   Anthropic, or a server that speaks its protocol
   OPENAI_API_KEY, OPENAI_BASE_URL         OpenAI, or any server with chat completions
-  AGENTOS_DATA_DIR, AGENTOS_CPU, AGENTOS_MODEL, AGENTOS_EMBEDDINGS   defaults of the flags of these names
+  AGENTOS_DATA_DIR, AGENTOS_STORE, AGENTOS_CPU, AGENTOS_MODEL, AGENTOS_EMBEDDINGS   defaults of the flags of these names
   AGENTOS_CONFIG                          the configuration file; empty for none
   NO_COLOR                                no colours
 Keys are read from the environment only. They are never logged, journaled or shown.";
@@ -56,6 +57,10 @@ pub(crate) struct Global {
     /// Where processes, their journal and the local model are kept [default: agentos in the user's data directory].
     #[arg(long, global = true, value_name = "DIR", env = "AGENTOS_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where processes and their journal are kept: sqlite:PATH, postgres://USER@HOST/DATABASE (which many kernels may share; the
+    /// password from PGPASSWORD or PGPASSFILE), or memory [default: the file agentos.db in the data directory].
+    #[arg(long, global = true, value_name = "STORE", env = "AGENTOS_STORE", hide_env_values = true)]
+    pub(crate) store: Option<Place>,
     /// Say more: each skipped file, each record of a journal.
     #[arg(short, long, global = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub(crate) verbose: bool,

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use indicatif::HumanBytes;
 use kernel_llm::detect;
 use kernel_security::{DenyAll, Sandbox};
-use kernel_storage::SqliteStore;
 use serde_json::{Value, json};
 
 use crate::args::Global;
 use crate::data;
+use crate::disk::Disk;
 use crate::embeddings;
 use crate::failure::{Exit, Failure};
 use crate::model;
@@ -39,7 +39,7 @@ pub(crate) async fn doctor(global: &Global, ui: &Ui) -> Result<Exit, Failure> {
     let folder = data::folder(global)?;
     ui.spin("looking around");
     let mut checks = vec![writable(&folder), space(&folder)];
-    checks.extend(database(&folder).await);
+    checks.extend(store(global).await?);
     checks.extend([python(), local_model(&folder), embedding_model(&folder)]);
     checks.extend(["ANTHROPIC_API_KEY", "OPENAI_API_KEY"].map(key));
     checks.extend([server().await, sandbox()]);
@@ -101,20 +101,17 @@ fn space(folder: &Path) -> Check {
     }
 }
 
-async fn database(folder: &Path) -> Vec<Check> {
-    let path = data::database(folder);
-    if !path.exists() {
-        return vec![check("database", Verdict::Ok, "none yet: the first run makes it")];
-    }
-    match SqliteStore::attach(&path).await {
-        Ok(store) => match store.sqlite_version().await {
-            Ok(version) => {
-                vec![check("database", Verdict::Ok, format!("{}, SQLite {version}", path.display()))]
-            }
-            Err(error) => vec![check("database", Verdict::Bad, error.to_string())],
-        },
-        Err(error) => vec![check("database", Verdict::Bad, error.to_string())],
-    }
+async fn store(global: &Global) -> Result<Vec<Check>, Failure> {
+    let place = data::place(global)?;
+    let found = match Disk::attach(&place).await {
+        Ok(None) => return Ok(vec![check("store", Verdict::Ok, "none yet: the first run makes it")]),
+        Ok(Some(store)) => store.version().await,
+        Err(error) => Err(error),
+    };
+    Ok(vec![match found {
+        Ok(version) => check("store", Verdict::Ok, format!("{place}, {version}")),
+        Err(error) => check("store", Verdict::Bad, error.to_string()),
+    }])
 }
 
 /// Looked for, not run: only the local model's own module starts programs.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use kernel::serve::{StatusServer, serve_status};
 use kernel::{Kernel, KernelBuilder, Until};
 use kernel_llm::Embedder;
-use kernel_storage::SqliteStore;
 use kernel_tools::{Calculator, Workspace, files_read, files_write};
 use kernel_types::{
     Answer, Call, Decision, Event, ExitStatus, Pid, ProcessState, Record, Seq, Signal, SyscallNo, Tokens,
@@ -14,6 +13,7 @@ use kernel_types::{
 };
 use serde::Deserialize;
 
+use crate::disk::Disk;
 use crate::args::{QuotaArgs, SchedulerArgs};
 use crate::failure::{Exit, Failure};
 use crate::format::{clipped, count, counted};
@@ -36,7 +36,7 @@ const SHOWN: usize = 60;
 /// A kernel with one process to run.
 pub(crate) struct Machine {
     pub(crate) kernel: Kernel,
-    pub(crate) store: SqliteStore,
+    pub(crate) store: Disk,
     pub(crate) cpu: Watched,
     pub(crate) printer: Printer,
     pub(crate) started: Instant,
@@ -70,7 +70,7 @@ pub(crate) fn workspace(path: &Path) -> Result<Workspace, Failure> {
 
 /// Assembles the kernel: store, model, tools.
 pub(crate) async fn assemble(
-    store: SqliteStore,
+    store: Disk,
     chosen: &Chosen,
     host: Host<'_>,
     ui: &Ui,

@@ -2,9 +2,10 @@
 
 use kernel::event_of;
 use kernel_context::Change;
-use kernel_storage::{Journal, SqliteStore};
+use kernel_storage::Journal;
 use kernel_types::{Event, JsonText, Pid, Record};
 
+use crate::disk::Disk;
 use crate::failure::Failure;
 
 /// Records read at a time.
@@ -12,19 +13,19 @@ const PAGE: usize = 256;
 
 /// A place in the journal of a process.
 pub(crate) struct Follower {
-    store: SqliteStore,
+    store: Disk,
     pid: Pid,
     next: u64,
 }
 
 impl Follower {
     /// From the first record.
-    pub(crate) const fn new(store: SqliteStore, pid: Pid) -> Self {
+    pub(crate) const fn new(store: Disk, pid: Pid) -> Self {
         Self { store, pid, next: 1 }
     }
 
     /// From the first record after `number`.
-    pub(crate) const fn after(store: SqliteStore, pid: Pid, number: u64) -> Self {
+    pub(crate) const fn after(store: Disk, pid: Pid, number: u64) -> Self {
         Self { store, pid, next: number + 1 }
     }
 

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use kernel_context::Change;
-use kernel_storage::{Journal, SqliteStore};
+use kernel_storage::Journal;
 use kernel_types::{
     Answer, Call, CallResult, Decision, Event, EventKind, ExitStatus, MailBody, MicroUsd, Millis, PageNo,
     Pid, Record, Reservation, Retention, Seq, StepNo, SuspendReason, SyscallNo, Tokens, WaitCause, Waited,
 };
 use serde_json::json;
 
+use crate::disk::Disk;
 use crate::args::{Global, LogsArgs};
 use crate::data;
 use crate::failure::{Exit, Failure};
@@ -53,7 +54,7 @@ pub(crate) async fn logs(global: &Global, args: &LogsArgs, ui: &Ui) -> Result<Ex
     }
 }
 
-async fn has_ended(store: &SqliteStore, pid: Pid) -> Result<bool, Failure> {
+async fn has_ended(store: &Disk, pid: Pid) -> Result<bool, Failure> {
     Ok(store.agent(pid).await?.is_none_or(|row| row.exited))
 }
 

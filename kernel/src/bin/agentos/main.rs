@@ -7,6 +7,7 @@ mod audit;
 mod config;
 mod cpu;
 mod data;
+mod disk;
 mod doctor;
 mod drive;
 mod embeddings;

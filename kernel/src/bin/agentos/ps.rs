@@ -1,10 +1,11 @@
 //! `agentos ps`.
 
 use kernel::{event_of, process_info};
-use kernel_storage::{Journal, Mailboxes, SqliteStore};
+use kernel_storage::{Journal, Mailboxes};
 use kernel_types::{AgentRow, Event, Mail, MailBody, ProcessInfo, Spec};
 use serde_json::{Value, json};
 
+use crate::disk::Disk;
 use crate::args::{Global, PsArgs};
 use crate::data;
 use crate::failure::{Exit, Failure};
@@ -100,7 +101,7 @@ fn object(Listed { info, row, task, mail }: &Listed) -> Value {
 }
 
 /// What a process was spawned from: its first record.
-pub(crate) async fn spec(store: &SqliteStore, row: &AgentRow) -> Result<Option<Spec>, Failure> {
+pub(crate) async fn spec(store: &Disk, row: &AgentRow) -> Result<Option<Spec>, Failure> {
     let first = store.records(row.pid, 1, 1).await?;
     Ok(match event_of(store, first.first()).await? {
         Some(Event::Spawned { spec, .. }) => Some(spec),

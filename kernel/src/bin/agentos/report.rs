@@ -2,7 +2,7 @@
 
 use kernel::Sources;
 use kernel_context::Change;
-use kernel_storage::{Journal, SqliteStore};
+use kernel_storage::Journal;
 use kernel_types::{
     Answer, Event, ExitStatus, LimitName, Millis, Pid, ProcessInfo, ProcessState, Seq, Spec, SuspendReason,
     SysError,
@@ -10,6 +10,7 @@ use kernel_types::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::disk::Disk;
 use crate::drive::{Machine, answer, resume_line};
 use crate::failure::{Exit, Failure};
 use crate::format::{count, counted, span};
@@ -122,7 +123,7 @@ struct Import {
 }
 
 impl Summary {
-    async fn read(store: &SqliteStore, pid: Pid) -> Result<Self, Failure> {
+    async fn read(store: &Disk, pid: Pid) -> Result<Self, Failure> {
         let mut summary = Self::default();
         let mut follower = Follower::new(store.clone(), pid);
         loop {

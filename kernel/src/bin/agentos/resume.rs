@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use kernel::{Kernel, Until, post_mail, process_info};
-use kernel_storage::{Journal, Mailboxes, SqliteStore};
+use kernel_storage::{Journal, Mailboxes};
 use kernel_types::{
     AgentRow, Budget, MailBody, MicroUsd, Millis, Pid, ProcessInfo, ProcessState, Signal, Spec,
     SuspendReason, Tokens,
 };
 use serde_json::json;
 
+use crate::disk::Disk;
 use crate::args::{Global, LimitArgs, ResumeArgs};
 use crate::cpu::CpuChoice;
 use crate::data;
@@ -74,7 +75,7 @@ pub(crate) async fn resume(global: &Global, args: &ResumeArgs, ui: &Ui) -> Resul
 
 /// A process with the limits it has once it takes what waits for it: a grant that was posted while nobody ran it, or by a resume
 /// that failed. The same command must not add it twice.
-async fn with_grants(store: &SqliteStore, mut info: ProcessInfo) -> Result<ProcessInfo, Failure> {
+async fn with_grants(store: &Disk, mut info: ProcessInfo) -> Result<ProcessInfo, Failure> {
     for mail in store.inbox(info.pid).await? {
         if let MailBody::Grant(more) = mail.body {
             raise(&mut info.budget, &more);
@@ -92,7 +93,7 @@ fn waiting_grants(failure: Failure, has: &ProcessInfo, will: &ProcessInfo) -> Fa
 }
 
 /// Posts what makes the process go on.
-async fn post(store: &SqliteStore, info: &ProcessInfo, more: Budget) -> Result<(), Failure> {
+async fn post(store: &Disk, info: &ProcessInfo, more: Budget) -> Result<(), Failure> {
     if more != Budget::default() {
         post_mail(store, info.pid, MailBody::Grant(more)).await?;
     }
@@ -103,7 +104,7 @@ async fn post(store: &SqliteStore, info: &ProcessInfo, more: Budget) -> Result<(
 }
 
 /// A process that only holds pages takes what was posted to it, and holds them on.
-async fn hold(store: SqliteStore, pid: Pid, ui: &Ui) -> Result<Exit, Failure> {
+async fn hold(store: Disk, pid: Pid, ui: &Ui) -> Result<Exit, Failure> {
     let kernel = Kernel::builder().store(store.clone()).build().await?;
     kernel.resume(pid).await?;
     kernel.run_until(Until::Idle).await?;
@@ -126,7 +127,7 @@ async fn hold(store: SqliteStore, pid: Pid, ui: &Ui) -> Result<Exit, Failure> {
 }
 
 /// It was stopped, or will be by a signal that waits for it: one that a second Ctrl-C overtook, say.
-async fn is_stopped(store: &SqliteStore, info: &ProcessInfo) -> Result<bool, Failure> {
+async fn is_stopped(store: &Disk, info: &ProcessInfo) -> Result<bool, Failure> {
     let waiting = store.inbox(info.pid).await?;
     let stop = MailBody::Signal(Signal::Stop);
     Ok(info.state == ProcessState::Suspended(SuspendReason::Stopped)

@@ -3,16 +3,17 @@
 use kernel::{Moment, StoredSpace};
 use kernel_context::{PagerConfig, Replacement};
 use kernel_llm::{LocalConfig, model_info};
-use kernel_storage::{Journal, SqliteStore};
+use kernel_storage::Journal;
 use kernel_types::{AgentRow, ModelInfo, Pid, Spec, Tokens};
 
+use crate::disk::Disk;
 use crate::cpu::CpuChoice;
 use crate::failure::Failure;
 use crate::ps;
 
 /// The pages of a process, running or ended, as its last commit left them, or as they were at an earlier moment.
 pub(crate) async fn space(
-    store: &SqliteStore,
+    store: &Disk,
     row: &AgentRow,
     at: Option<&Moment>,
 ) -> Result<StoredSpace, Failure> {
@@ -26,7 +27,7 @@ pub(crate) async fn space(
 
 /// The window as `run` configured it: what it chose is in the spec, the cache is that of the model. A child that names no
 /// model has that of the run.
-async fn config(store: &SqliteStore, row: &AgentRow) -> Result<PagerConfig, Failure> {
+async fn config(store: &Disk, row: &AgentRow) -> Result<PagerConfig, Failure> {
     let (mut row, mut spec) = (row.clone(), None::<Spec>);
     loop {
         let own = ps::spec(store, &row).await?.unwrap_or_default();

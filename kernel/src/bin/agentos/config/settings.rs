@@ -52,6 +52,7 @@ const fn setting(
 /// All keys.
 pub(super) const SETTINGS: &[Setting] = &[
     setting("data_dir", "data_dir", &[], Kind::Path),
+    setting("store", "store", &[], Kind::Text),
     setting("verbose", "verbose", &[], Kind::Flag),
     setting("quiet", "quiet", &[], Kind::Flag),
     setting("agent", "agent", RUN, Kind::Text),

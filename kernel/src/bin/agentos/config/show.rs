@@ -5,6 +5,7 @@ use clap::{ArgMatches, Command, CommandFactory};
 use serde_json::{Map, Value, json};
 
 use crate::args::Cli;
+use crate::disk::masked;
 use crate::failure::{Exit, Failure};
 use crate::output;
 use crate::ui::Ui;
@@ -87,7 +88,9 @@ impl Row {
             Some(ValueSource::EnvVariable) => variable(setting, command).unwrap_or("environment".to_owned()),
             _ => in_file().unwrap_or("built-in".to_owned()),
         };
-        Self { key: setting.key, value: all(run, setting), source }
+        // The URL of a store may hold a password.
+        let value = all(run, setting).map(|value| if setting.key == "store" { masked(&value) } else { value });
+        Self { key: setting.key, value, source }
     }
 
     fn object(self) -> Value {

@@ -22,15 +22,15 @@ use crate::ui::Ui;
 use self::frame::Rate;
 
 pub(crate) async fn top(global: &Global, args: &TopArgs, ui: &Ui) -> Result<Exit, Failure> {
-    let folder = data::folder(global)?;
+    let (folder, place) = (data::folder(global)?, data::place(global)?);
     let interval = Duration::from_millis(args.interval);
     if !ui.json && !args.once && stdout().is_terminal() {
-        return screen::watch(folder, interval).await;
+        return screen::watch(folder, place, interval).await;
     }
     let mut interrupts = Interrupts::take()?;
     let mut rate = Rate::default();
     loop {
-        let frame = source::frame(&folder).await?;
+        let frame = source::frame(&folder, &place).await?;
         let per_second = rate.next(&frame);
         let heard = if ui.json {
             plain::write(&format!("{}\n", plain::object(&frame, per_second)))?

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::disk::Place;
 use crate::failure::{Exit, Failure};
 use crate::signals::Interrupts;
 
@@ -23,10 +24,10 @@ use super::source;
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// Shows frames until a key or a signal ends it.
-pub(super) async fn watch(folder: PathBuf, interval: Duration) -> Result<Exit, Failure> {
+pub(super) async fn watch(folder: PathBuf, place: Place, interval: Duration) -> Result<Exit, Failure> {
     let mut interrupts = Interrupts::take()?;
     // Before the screen is taken: what cannot be read is said in a line.
-    let first = source::frame(&folder).await?;
+    let first = source::frame(&folder, &place).await?;
     let mut screen = Screen::take()?;
     let mut shown = Shown::new(first);
     let mut ticks = tokio::time::interval(interval);
@@ -47,9 +48,9 @@ pub(super) async fn watch(folder: PathBuf, interval: Duration) -> Result<Exit, F
                 None => return Err(Failure::new(Exit::Io, "the terminal is gone")),
             },
             _ = ticks.tick(), if asked.is_none() && !shown.view.paused => {
-                let folder = folder.clone();
+                let (folder, place) = (folder.clone(), place.clone());
                 // Keys are heard while a kernel takes its time to answer.
-                asked = Some(tokio::spawn(async move { source::frame(&folder).await }));
+                asked = Some(tokio::spawn(async move { source::frame(&folder, &place).await }));
             }
             frame = answer(&mut asked) => {
                 asked = None;

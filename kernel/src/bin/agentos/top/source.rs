@@ -4,16 +4,16 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kernel::{ProcessStatus, process_info, serve};
-use kernel_storage::SqliteStore;
 use kernel_types::Timestamp;
 
 use crate::data;
+use crate::disk::{Disk, Place};
 use crate::failure::{Exit, Failure};
 
 use super::frame::Frame;
 
 /// Asks all kernels at once; without any, reads the store.
-pub(super) async fn frame(folder: &Path) -> Result<Frame, Failure> {
+pub(super) async fn frame(folder: &Path, place: &Place) -> Result<Frame, Failure> {
     let names = serve::sockets(folder)
         .map_err(|error| Failure::new(Exit::Io, format!("cannot read {}: {error}", folder.display())))?;
     let asked = names.iter().map(|name| serve::ask_status(folder, name));
@@ -39,7 +39,7 @@ pub(super) async fn frame(folder: &Path) -> Result<Frame, Failure> {
         }
     }
     if frame.kernels.is_empty() {
-        let shown = match stored(folder).await? {
+        let shown = match stored(place).await? {
             Some(processes) => {
                 frame.processes = processes;
                 "this is what its store has"
@@ -52,12 +52,8 @@ pub(super) async fn frame(folder: &Path) -> Result<Frame, Failure> {
 }
 
 /// The processes that have not ended; `None` without a store.
-async fn stored(folder: &Path) -> Result<Option<Vec<ProcessStatus>>, Failure> {
-    let path = data::database(folder);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let store = SqliteStore::attach(path).await?;
+async fn stored(place: &Place) -> Result<Option<Vec<ProcessStatus>>, Failure> {
+    let Some(store) = Disk::attach(place).await? else { return Ok(None) };
     let rows = data::processes(&store, true).await;
     store.close().await?;
     Ok(Some(rows?.iter().filter_map(|row| process_info(row).ok()).map(ProcessStatus::from).collect()))
