@@ -60,7 +60,7 @@ fn random_items(random: &mut StdRng, count: usize) -> Vec<MemoryItem> {
         let words: Vec<_> = (0..words).map(|_| format!("w{}", random.random_range(0..50))).collect();
         let mut item = item("n", &format!("{n:04}"), &words.join(" "));
         item.metadata.insert("n".to_owned(), Scalar::from(f64::from(random.random_range(0..5))));
-        item.vector = (n % 4 != 0).then(|| Vector {
+        item.vector = (!n.is_multiple_of(4)).then(|| Vector {
             model: "m".to_owned(),
             values: (0..20).map(|_| random.random_range(-1.0..1.0)).collect(),
         });
