@@ -71,9 +71,15 @@ impl StoreError {
     }
 
     /// The same failure, for another caller whom it hit too.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn repeated(&self, operation: &'static str) -> Self {
         Self::new(self.kind, operation, self.message.clone())
+    }
+
+    /// What went wrong, without the operation.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn words(&self) -> &str {
+        &self.message
     }
 
     /// The same error, naming the file that it is about unless it does so already.

@@ -2,7 +2,8 @@
 //!
 //! [`Store`] is the contract, three small traits behind one handle: [`Journal`], [`Blobs`] and [`Mailboxes`].
 //! [`MemoryStore`] keeps everything in memory; `SqliteStore` (feature `sqlite`) in one file that survives a kill of
-//! the kernel and a crash of the machine. A kernel claims an [epoch](kernel_types::Epoch), commits batches, and is
+//! the kernel and a crash of the machine; `PostgresStore` (feature `postgres`) in a database that many kernels share.
+//! A kernel claims an [epoch](kernel_types::Epoch), commits batches, and is
 //! told of each commit whether it landed, was there already, or belongs to another kernel now.
 //!
 //! ```
@@ -44,15 +45,21 @@
 //!
 //! Nothing here keeps a cache, reads a clock to decide anything, or looks into what it stores.
 
+#[cfg(feature = "postgres")]
+mod batcher;
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod delegate;
 mod error;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod work;
 
 #[doc(hidden)]
 pub use async_trait::async_trait as __async_trait;
@@ -61,6 +68,8 @@ pub use kernel_types as __types;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub use store::{Arrival, Blob, Blobs, Commit, CommitOutcome, Journal, Mailboxes, Store};

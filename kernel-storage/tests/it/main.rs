@@ -1,4 +1,4 @@
-//! Tests of kernel-storage: the conformance suite on every store, and what only SQLite can do or suffer.
+//! Tests of kernel-storage: the conformance suite on every store, and what only SQLite or PostgreSQL can do or suffer.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@ mod disk;
 mod failing;
 mod files;
 mod kill;
+mod postgres;
 mod sample;
 mod schema;
 mod sqlite;

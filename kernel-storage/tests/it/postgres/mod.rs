@@ -1,0 +1,3 @@
+//! What only PostgreSQL can do or suffer.
+
+pub(crate) mod place;
