@@ -236,3 +236,6 @@ impl<T: Item, L: Lane<T>, F: Fn() -> L> Dispatcher<T, L, F> {
         self.idle.push(lane);
     }
 }
+
+#[cfg(test)]
+mod tests;

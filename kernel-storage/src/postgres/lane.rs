@@ -149,9 +149,11 @@ impl PostgresLane {
         let missed: Vec<_> = parts.iter().filter_map(pid).filter(|pid| !applied.contains(pid)).collect();
         let tips = if missed.is_empty() { HashMap::new() } else { self.tips(&missed).await? };
         let outcome = |part: &Part<'_>| match part.commit {
-            Some(commit) if !applied.contains(&commit.row.pid) => {
-                judge(tips.get(&commit.row.pid).copied().unwrap_or_default(), commit).err()
-            }
+            Some(commit) if !applied.contains(&commit.row.pid) => match tips.get(&commit.row.pid) {
+                Some(Err(reason)) => Some(CommitOutcome::Refused { reason: reason.clone() }),
+                Some(Ok(tip)) => judge(*tip, commit).err(),
+                None => judge(Tip::default(), commit).err(),
+            },
             _ => Some(CommitOutcome::Committed),
         };
         Ok(parts.iter().map(outcome).collect())
@@ -175,12 +177,15 @@ impl PostgresLane {
         Ok(())
     }
 
-    async fn tips(&mut self, pids: &[Pid]) -> Result<HashMap<Pid, Tip>, Failure> {
+    /// The rows of these processes as far as they are judged by; in words, what is wrong with one that is damaged.
+    async fn tips(&mut self, pids: &[Pid]) -> Result<HashMap<Pid, Result<Tip, String>>, Failure> {
         let mut query =
             QueryBuilder::new("SELECT pid, epoch, revision, records, head FROM agent WHERE pid = ANY(");
         query.push_bind(pids.iter().map(|pid| uuid(*pid)).collect::<Vec<_>>());
         query.push(")");
+        // What applied has landed: a failure here is that of an answer which was lost.
         let rows = self.link.run(query, 0).await.map_err(|broken| Failure::After(broken.error))?;
-        rows.iter().map(row::tip).collect::<Result<_, _>>().map_err(Failure::Store)
+        let tip = |found| Ok((row::pid(found)?, row::tip(found).map_err(|error| error.to_string())));
+        rows.iter().map(tip).collect::<Result<_, _>>().map_err(Failure::Store)
     }
 }

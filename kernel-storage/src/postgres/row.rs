@@ -39,15 +39,14 @@ pub(super) fn agent(row: &PgRow) -> Result<AgentRow, StoreError> {
 }
 
 /// What `SELECT pid, epoch, revision, records, head FROM agent` found.
-pub(super) fn tip(row: &PgRow) -> Result<(Pid, Tip), StoreError> {
+pub(super) fn tip(row: &PgRow) -> Result<Tip, StoreError> {
     let columns = Columns { table: "agent", row };
-    let tip = Tip {
+    Ok(Tip {
         epoch: Epoch(columns.number("epoch")?),
         revision: columns.number("revision")?,
         records: columns.number("records")?,
         head: columns.hash("head")?,
-    };
-    Ok((columns.pid("pid")?, tip))
+    })
 }
 
 /// What a statement says of one of its rows: the pid.

@@ -26,8 +26,8 @@ enum Found {
     Nothing {
         exists: bool,
     },
-    /// So many relations, but not our mark.
-    Others(i64),
+    /// Something without our mark.
+    Others,
     Ours {
         application_id: i32,
         version: i32,
@@ -221,12 +221,12 @@ async fn inspect(conn: &mut PgConnection, target: &Target) -> Result<Found, sqlx
         return Ok(Found::Nothing { exists });
     }
     if marks != 2 {
-        return Ok(Found::Others(relations));
+        return Ok(Found::Others);
     }
     let row = sqlx::query("SELECT application_id, version FROM schema_version").fetch_optional(conn).await?;
     Ok(match row {
         Some(row) => Found::Ours { application_id: row.try_get(0)?, version: row.try_get(1)? },
-        None => Found::Others(relations),
+        None => Found::Others,
     })
 }
 
@@ -245,8 +245,8 @@ fn check(found: &Found, target: &Target) -> Result<usize, StoreError> {
             "{} is another program's (application id {application_id}, expected {APPLICATION_ID})",
             words(target)
         ))),
-        Found::Others(relations) => Err(schema(format!(
-            "{} is another program's: it has {relations} relations and none of them is schema_version",
+        Found::Others => Err(schema(format!(
+            "{} is another program's: it holds something, and no table schema_version of ours",
             words(target)
         ))),
         Found::Nothing { .. } => Ok(0),

@@ -23,7 +23,7 @@ pub(super) enum Failure {
     Sent(Error),
     /// After it, which did what it did.
     After(Error),
-    /// Not of the database.
+    /// Of a row that cannot be sent.
     Store(StoreError),
 }
 
@@ -45,7 +45,7 @@ impl Failure {
             },
             Self::Sent(error) => meaning(error),
             Self::After(_) => Meaning::Lost,
-            Self::Store(_) => Meaning::Final,
+            Self::Store(_) => Meaning::Row,
         }
     }
 

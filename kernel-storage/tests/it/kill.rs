@@ -11,17 +11,17 @@ use std::process::{Child, Stdio};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng, TryRng};
 
-use kernel_storage::{Blob, Blobs, Commit, CommitOutcome, Journal, Mailboxes, SqliteStore, StoreErrorKind};
+use kernel_storage::{Blob, Commit, CommitOutcome, Journal, Mailboxes, SqliteStore, Store, StoreErrorKind};
 use kernel_types::{Epoch, Pid};
 
 use crate::sample::{message, pid, step};
 
 const STORE: &str = "KERNEL_STORAGE_VICTIM";
-const PROCESSES: u64 = 8;
+pub(crate) const PROCESSES: u64 = 8;
 
 /// Everything a commit can carry, made of its revision: a value that counts, a body, a message to a neighbour, and
 /// the consumption of the one before.
-fn laden(n: u64, epoch: Epoch, revision: u64) -> Commit {
+pub(crate) fn laden(n: u64, epoch: Epoch, revision: u64) -> Commit {
     let (me, neighbour) = (pid(n), pid((n + 1) % PROCESSES));
     let before = pid((n + PROCESSES - 1) % PROCESSES);
     let mut commit = step(me, epoch, revision);
@@ -111,7 +111,7 @@ impl Drop for Victim {
 }
 
 /// Each process is at one revision in every respect; the revisions.
-async fn consistent(store: &SqliteStore) -> HashMap<u64, u64> {
+pub(crate) async fn consistent(store: &impl Store) -> HashMap<u64, u64> {
     let rows = store.agents(None, false, 100).await.unwrap();
     let revisions: HashMap<Pid, u64> = rows.iter().map(|row| (row.pid, row.revision)).collect();
     let mut found = HashMap::new();

@@ -16,3 +16,4 @@ mod postgres;
 mod sample;
 mod schema;
 mod sqlite;
+mod stale;

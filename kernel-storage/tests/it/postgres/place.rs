@@ -1,12 +1,12 @@
 //! Places on the test server: a schema for each test, gone at its end.
 
+use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
-use std::str::FromStr;
-use std::sync::Arc;
 
 use kernel_storage::conformance::Fixture;
 use kernel_storage::{PostgresOptions, PostgresStore, Store};
@@ -49,9 +49,7 @@ impl Place {
     }
 
     pub(crate) fn on(url: String) -> Self {
-        static LAST: AtomicU32 = AtomicU32::new(0);
-        let schema = format!("test_{}_{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
-        Self { url, schema }
+        Self { url, schema: unique("schema") }
     }
 
     pub(crate) fn options(&self) -> PostgresOptions {
@@ -79,19 +77,83 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let (url, schema) = (self.url.clone(), self.schema.clone());
-        let cleaned = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let options = PgConnectOptions::from_str(&url).unwrap().disable_statement_logging();
-                // A server of the test's own may be gone already.
-                let Ok(mut conn) = options.connect().await else { return };
-                let drop = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
-                let _ = sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut conn).await;
-            });
-        });
-        let _ = cleaned.join();
+        clean(&self.url, format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema));
     }
+}
+
+/// A database with a name of its own.
+pub(crate) struct Database {
+    pub(crate) name: String,
+}
+
+impl Database {
+    pub(crate) async fn new() -> Self {
+        let name = unique("database");
+        run_sql(&admin_url(), &format!("CREATE DATABASE {name}")).await;
+        Self { name }
+    }
+
+    /// As the administrator.
+    pub(crate) fn url(&self) -> String {
+        url_of(None, &self.name)
+    }
+
+    /// As this user.
+    pub(crate) fn url_as(&self, user: &str) -> String {
+        url_of(Some(user), &self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        clean(&admin_url(), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+}
+
+/// A user who may log in and nothing else.
+pub(crate) struct User {
+    pub(crate) name: String,
+}
+
+impl User {
+    pub(crate) async fn new() -> Self {
+        let name = unique("user");
+        run_sql(&admin_url(), &format!("CREATE ROLE {name} LOGIN")).await;
+        Self { name }
+    }
+}
+
+impl Drop for User {
+    /// Drop what it has rights on before it.
+    fn drop(&mut self) {
+        clean(&admin_url(), format!("DROP ROLE IF EXISTS {}", self.name));
+    }
+}
+
+fn unique(what: &str) -> String {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    format!("test_{what}_{}_{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The administrator's URL with another user or database.
+pub(crate) fn url_of(user: Option<&str>, database: &str) -> String {
+    let options = PgConnectOptions::from_str(&admin_url()).unwrap();
+    let user = user.unwrap_or(options.get_username());
+    format!("postgres://{user}@{}:{}/{database}", options.get_host(), options.get_port())
+}
+
+/// Runs a statement at the end of a test, from where nothing can be awaited.
+fn clean(url: &str, sql: String) {
+    let options = PgConnectOptions::from_str(url).unwrap().disable_statement_logging();
+    let cleaned = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            // A server of the test's own may be gone already.
+            let Ok(mut conn) = options.connect().await else { return };
+            let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await;
+        });
+    });
+    let _ = cleaned.join();
 }
 
 #[async_trait]
