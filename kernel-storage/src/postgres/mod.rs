@@ -96,7 +96,8 @@ impl PostgresStore {
     fn connect(options: &PostgresOptions, target: &options::Target, attached: bool) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(options.most_readers())
-            .acquire_timeout(options.read_timeout)
+            // The pool itself waits that long for a server that is away.
+            .acquire_timeout(options.write_timeout)
             // A connection that died while nobody used it is found out by its next user, who asks again.
             .test_before_acquire(false)
             .connect_lazy_with(options.reader(target));

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, Error, PgPool, Postgres};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -156,19 +156,31 @@ impl Reader {
     ) -> Result<Vec<PgRow>, StoreError> {
         let end = Instant::now() + self.patience;
         loop {
-            let answer = timeout(self.timeout + GRACE, query().fetch_all(&self.pool)).await;
-            let error = match answer.unwrap_or_else(|_| Err(timed_out())) {
+            let error = match self.once(query()).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) => error,
             };
             let away = connecting(&error) == Meaning::Unreachable
                 || matches!(meaning(&error), Meaning::Lost | Meaning::Again);
-            let closed = matches!(error, sqlx::Error::PoolClosed);
+            let closed = matches!(error, Error::PoolClosed);
             if !away || closed || Instant::now() >= end {
                 return Err(fault(operation, error));
             }
             sleep(PAUSE).await;
         }
+    }
+
+    async fn once(&self, query: Query<'_>) -> Result<Vec<PgRow>, Error> {
+        let mut conn = self.pool.acquire().await?;
+        let answer = timeout(self.timeout + GRACE, query.fetch_all(&mut *conn)).await;
+        let rows = answer.unwrap_or_else(|_| Err(timed_out()));
+        if let Err(error) = &rows
+            && error.as_database_error().is_none()
+        {
+            // Nothing is known of its state: not one for the pool.
+            drop(conn.detach());
+        }
+        rows
     }
 
     pub(super) const fn pool(&self) -> &PgPool {

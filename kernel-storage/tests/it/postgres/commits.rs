@@ -124,6 +124,67 @@ async fn nul_bytes_and_all_others_survive_in_every_field() {
     assert_eq!(store.arrivals(Arrival(0), 9).await.unwrap()[0].1, mail);
 }
 
+#[tokio::test]
+async fn large_bodies_have_more_time_than_others() {
+    let place = Place::new();
+    let store = place.open().await;
+    for revision in 1..=2 {
+        let bytes: Vec<u8> = (0..24 << 20_u64).map(|n| (n * revision / 7) as u8).collect();
+        let large = Commit { blobs: vec![Blob::of(bytes)], ..step(pid(1), Epoch(1), revision) };
+        let hash = large.blobs[0].hash;
+        let bytes = large.blobs[0].bytes.clone();
+        assert_eq!(store.commit(vec![large]).await.unwrap(), [CommitOutcome::Committed]);
+        assert_eq!(store.blobs(&[hash]).await.unwrap(), [Some(bytes)]);
+    }
+    let mut commit = step(pid(1), Epoch(1), 3);
+    commit.row.image = vec![7; 20 << 20];
+    assert_eq!(store.commit(vec![commit.clone()]).await.unwrap(), [CommitOutcome::Committed]);
+    assert_eq!(store.agent(pid(1)).await.unwrap().unwrap(), commit.row);
+}
+
+#[tokio::test]
+async fn a_commit_with_more_mail_than_an_arrival_can_tell_apart_is_refused() {
+    let place = Place::new();
+    let store = place.open().await;
+    let many = |count: u64| (1..=count).map(|number| message(pid(1), number, pid(2))).collect::<Vec<_>>();
+    let commit = Commit { sent: many(40_000), ..step(pid(1), Epoch(1), 1) };
+    let answers = store.commit(vec![commit]).await.unwrap();
+    let CommitOutcome::Refused { reason } = &answers[0] else { panic!("{answers:?}") };
+    assert!(reason.contains("40000 pieces of mail exceed the limit of 32768"), "{reason}");
+    // From outside it is posted in several statements, in order.
+    store.post(many(40_000)).await.unwrap();
+    let inbox = store.inbox(pid(2)).await.unwrap();
+    assert!(inbox.iter().map(|mail| mail.id.number).eq(1..=40_000));
+    assert_eq!(store.arrivals(Arrival(0), 100_000).await.unwrap().len(), 40_000);
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let place = Place::new();
+    let store = place.open().await;
+    let other = store.clone();
+    assert!(store.server_version().await.unwrap().starts_with("18."));
+    store.close().await.unwrap();
+    let errors = [
+        other.commit(vec![step(pid(1), Epoch(1), 1)]).await.unwrap_err(),
+        other.agent(pid(1)).await.unwrap_err(),
+        other.claim().await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("the store is closed"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn records_without_a_row_are_found() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.commit((1..=3).map(|n| step(pid(n), Epoch(1), 1)).collect()).await.unwrap();
+    assert_eq!(store.strays().await.unwrap(), []);
+    place.sql(&format!("DELETE FROM agent WHERE pid = '{}'", pid(2))).await;
+    assert_eq!(store.strays().await.unwrap(), [pid(2)]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_that_share_bodies_in_opposite_order_do_not_wait_in_a_circle() {
     let database = Database::new().await;
