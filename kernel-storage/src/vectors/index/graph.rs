@@ -30,6 +30,9 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
+    /// Whether this build has any.
+    pub(super) const AVAILABLE: bool = true;
+
     /// An empty graph; `None` if there is no memory for one.
     pub(super) fn new(dimension: usize) -> Option<Self> {
         let options = IndexOptions {
