@@ -71,7 +71,7 @@ impl StoreError {
     }
 
     /// The same failure, for another caller whom it hit too.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn repeated(&self, operation: &'static str) -> Self {
         Self::new(self.kind, operation, self.message.clone())
     }
@@ -81,6 +81,12 @@ impl StoreError {
     pub(crate) fn noting(mut self, note: &str) -> Self {
         self.message = format!("{}; {note}", self.message);
         self
+    }
+
+    /// What went wrong, without the operation.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn words(&self) -> &str {
+        &self.message
     }
 
     /// The same error, naming the file that it is about unless it does so already.

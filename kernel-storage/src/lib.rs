@@ -2,8 +2,9 @@
 //!
 //! [`Store`] is the contract, three small traits behind one handle: [`Journal`], [`Blobs`] and [`Mailboxes`].
 //! [`MemoryStore`] keeps everything in memory; `SqliteStore` (feature `sqlite`) in one file that survives a kill of
-//! the kernel and a crash of the machine. A kernel claims an [epoch](kernel_types::Epoch), commits batches, and is
-//! told of each commit whether it landed, was there already, or belongs to another kernel now.
+//! the kernel and a crash of the machine; `PostgresStore` (feature `postgres`) in a database that many kernels share.
+//! A kernel claims an [epoch](kernel_types::Epoch), commits batches, and is told of each commit whether it landed, was
+//! there already, or belongs to another kernel now.
 //!
 //! ```
 //! use kernel_storage::{Commit, CommitOutcome, Journal, MemoryStore, StoreError};
@@ -43,24 +44,33 @@
 //! `store_conformance!(mine, InPlace::new(MyStore::new()))`.
 //!
 //! [`Vectors`] is the long-term memory of agents beside that: texts that are found again by words, by the vector that
-//! an embedding model gave them, or by both. Its suite is `vectors_conformance!`.
+//! an embedding model gave them, or by both. Its suite is `vectors_conformance!`. With the feature `hnsw`, which needs a
+//! C++ compiler, SQLite's searches of many vectors go through an approximate index; without it they compare all.
 //!
 //! Nothing here reads a clock to decide anything about what it stores, or looks into what a [`Store`] keeps; only of
 //! memories that are searched an index is kept. What may go wrong while a batch is written is tried with the feature
 //! `failpoints`.
 
+#[cfg(feature = "postgres")]
+mod batcher;
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod delegate;
 mod error;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod failpoint;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
 mod vectors;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod version;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod work;
 
 #[doc(hidden)]
 pub use async_trait::async_trait as __async_trait;
@@ -69,6 +79,10 @@ pub use kernel_types as __types;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
+#[cfg(all(feature = "failpoints", feature = "postgres"))]
+pub use postgres::POSTGRES_FAIL_POINTS;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "failpoints")]
 pub use sqlite::SQLITE_FAIL_POINTS;
 #[cfg(feature = "sqlite")]

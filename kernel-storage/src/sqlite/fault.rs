@@ -102,9 +102,9 @@ fn classify(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::failpoint::Code;
     use super::{commit_fault, fault, of_one_row};
     use crate::StoreErrorKind;
+    use crate::failpoint::Code;
 
     fn error(code: i32) -> sqlx::Error {
         sqlx::Error::Database(Box::new(Code(code)))

@@ -37,12 +37,11 @@ pub use self::report::{Older, OpenReport, Regression};
 use self::fault::{fault, file_fault};
 use self::head::HeadFile;
 use self::lock::StoreLock;
-use self::plan::Checked;
 use self::read::Reader;
 use self::schema::MIGRATIONS;
 use self::vectors::Memory;
-use self::writer::{Answer, Guard, Request, Work, Writer};
-use crate::check::malformed;
+use self::writer::{Guard, Request, Writer};
+use crate::work::{Answer, Checked, Work};
 use crate::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, StoreError, StoreErrorKind, Version};
 
 /// Callers beyond this many wait for a place in the queue of the writer.
@@ -257,20 +256,6 @@ fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).map_err(|error| file_fault("open", path, error))
 }
 
-fn checked(commit: Commit) -> Checked {
-    let malformed = too_large(&commit).or_else(|| malformed(&commit));
-    Checked { commit, malformed }
-}
-
-fn too_large(commit: &Commit) -> Option<String> {
-    let bodies = commit.records.iter().filter_map(|record| record.body.as_ref()).map(String::len);
-    let values =
-        commit.values.iter().map(|(name, value)| name.len().max(value.as_ref().map_or(0, String::len)));
-    let blobs = commit.blobs.iter().map(|blob| blob.bytes.len());
-    let largest = bodies.chain(values).chain(blobs).chain([commit.row.image.len()]).max().unwrap_or(0);
-    (largest > LARGEST).then(|| format!("a value of {largest} bytes exceeds the limit of {LARGEST}"))
-}
-
 #[async_trait]
 impl Journal for SqliteStore {
     async fn claim(&self) -> Result<Epoch, StoreError> {
@@ -280,7 +265,12 @@ impl Journal for SqliteStore {
 
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.kernel_only("commit")?;
-        self.write("commit", batch.into_iter().map(checked).collect(), Vec::new()).await
+        self.write(
+            "commit",
+            batch.into_iter().map(|commit| Checked::new(commit, LARGEST)).collect(),
+            Vec::new(),
+        )
+        .await
     }
 
     async fn agent(&self, pid: Pid) -> Result<Option<AgentRow>, StoreError> {

@@ -6,14 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use kernel_types::{AgentRow, BlobHash, Mail, MailId, Pid, Record};
 
 use crate::check::{Tip, judge};
+use crate::work::Checked;
 use crate::{Blob, Commit, CommitOutcome};
-
-/// A commit and what is wrong with it whatever is stored.
-#[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) commit: Commit,
-    pub(super) malformed: Option<String>,
-}
 
 /// The rows to write, borrowed from the commits.
 #[derive(Default)]

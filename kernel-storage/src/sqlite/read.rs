@@ -76,12 +76,13 @@ impl Reader {
         let number = i64::try_from(records).unwrap_or(i64::MAX);
         let found = query(sql.to_owned()).bind(bytes(pid)).bind(number);
         let Some(row) = self.rows(found, row::version).await?.pop() else { return Ok(None) };
-        // Of each name the last change up to then; SQLite takes the other columns from the row with the maximum.
+        // Of each name the last change up to that version, by its own number, which commits that land meanwhile do not
+        // come under; SQLite takes the other columns from the row with the maximum.
         let sql = "SELECT pid, name, value FROM (\
                        SELECT pid, name, value, max(number) FROM value_past \
                        WHERE pid = ? AND number <= ? GROUP BY name) \
                    WHERE value IS NOT NULL ORDER BY name";
-        let then = query(sql.to_owned()).bind(bytes(pid)).bind(number);
+        let then = query(sql.to_owned()).bind(bytes(pid)).bind(row.records.cast_signed());
         Ok(Some(Version { row, values: self.rows(then, row::value).await? }))
     }
 

@@ -8,9 +8,9 @@ use sqlx::SqliteConnection;
 
 use super::failpoint;
 use super::fault::{commit_fault, fault, of_one_row};
-use super::plan::{Checked, Plan};
+use super::plan::Plan;
 use super::statement;
-use super::writer::Work;
+use crate::work::{Checked, Work};
 use crate::{CommitOutcome, StoreError};
 
 /// What became of one [`Work`].

@@ -29,7 +29,8 @@ const TRIES: usize = 8;
 impl SqliteStore {
     /// Loads a namespace and builds the index of its vectors, also for fewer than [`SearchMode::EXACT_BELOW`] of
     /// them; answers when both are there. Searches do this by themselves and do not wait for it: this is for those who
-    /// want it over before the first search.
+    /// want it over before the first search. The index is in builds with the feature `hnsw` only: in others all vectors
+    /// are compared.
     ///
     /// # Errors
     /// Those of the database.

@@ -6,34 +6,23 @@
 
 use std::sync::Arc;
 
-use kernel_types::{Epoch, Mail};
+use kernel_types::Epoch;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::fault::{fault, of_one_row};
 use super::head::HeadFile;
 use super::lock::StoreLock;
-use super::plan::Checked;
 use super::transaction::{self, Written};
 use super::vectors::{Memory, MemoryWork};
 use super::{failpoint, statement};
+use crate::work::{Answer, Work};
 use crate::{CommitOutcome, StoreError, StoreErrorKind};
 
 /// The most commits of one transaction, unless a single batch has more.
 pub(super) const GROUP: usize = 64;
-
-pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// A batch of commits, or mail from outside, to be written in one transaction.
-#[derive(Debug)]
-pub(super) struct Work {
-    pub(super) operation: &'static str,
-    pub(super) batch: Vec<Checked>,
-    pub(super) post: Vec<Mail>,
-    pub(super) answer: Answer<Vec<CommitOutcome>>,
-}
 
 #[derive(Debug)]
 pub(super) enum Request {

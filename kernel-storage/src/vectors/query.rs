@@ -28,7 +28,7 @@ pub struct MemorySearch {
 pub enum SearchMode {
     /// By comparing with every vector.
     Exact,
-    /// By an index, if the store has one: most of the nearest, and soon.
+    /// By an index, if the store and the build have one: most of the nearest, and soon.
     Approximate,
     /// Exact below [`SearchMode::EXACT_BELOW`] vectors of the model in the namespace, else approximate.
     #[default]

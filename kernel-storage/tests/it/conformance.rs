@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use kernel_storage::conformance::{Fixture, InPlace};
 use kernel_storage::{MemoryStore, SqliteStore, Store, store_conformance};
 
+use crate::postgres::place::Place;
+
 /// A database in a folder of its own.
 struct Sqlite {
     folder: TempDir,
@@ -59,4 +61,19 @@ store_conformance!(sqlite_object, {
         }
     }
     Object(Sqlite::new(false))
+});
+store_conformance!(postgres, Place::new());
+store_conformance!(postgres_object, {
+    struct Object(Place);
+    #[async_trait]
+    impl Fixture for Object {
+        async fn open(&self) -> Arc<dyn Store> {
+            Arc::new(Fixture::open(&self.0).await)
+        }
+
+        async fn reopen(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+            Arc::new(self.0.reopen(store).await)
+        }
+    }
+    Object(Place::new())
 });

@@ -1,6 +1,7 @@
-//! Stores as released builds made them: each schema version there was is opened, and holds what was put into it.
+//! Stores as released builds made them: each of their schema versions is opened, and holds what was put into it.
 //!
-//! `tests/golden/sqlite-v<n>.db` is made once, by the build that has version `n` as its newest, and never changed:
+//! `tests/golden/sqlite-v<n>.db` is made once, by the build that has version `n` as its newest, and never changed once
+//! that is released:
 //!
 //! ```text
 //! cargo test -p kernel-storage --all-features --test it -- --ignored --exact golden::make
@@ -9,15 +10,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kernel_storage::{Arrival, Blob, Commit, CommitOutcome, MemoryStore, SqliteStore, Store};
+use kernel_storage::{
+    Arrival, Blob, Commit, CommitOutcome, Journal, MemoryItem, MemoryStore, Metadata, Scalar, SqliteStore,
+    Store, Vector, Vectors,
+};
 use kernel_types::{
     AgentRow, Budget, Epoch, Hash, Mail, MailBody, Pid, Priority, Record, Seq, Signal, Timestamp, hash_bytes,
 };
 
 use crate::sample::{Contents, contents, message, pid, step};
 
-/// Schema versions there are golden stores of.
-const VERSIONS: [u32; 1] = [1];
+/// Schema versions there are golden stores of: those that a released build had as its newest, and this build's. A
+/// version between them that only a build under way had is in no user's store: its migration is run on the way.
+const VERSIONS: [u32; 2] = [1, 3];
 
 fn golden(version: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/sqlite-v{version}.db"))
@@ -73,6 +78,26 @@ async fn fill(store: &dyn Store) {
     assert_eq!(store.commit(batch).await.unwrap(), vec![CommitOutcome::Committed; 3]);
 }
 
+/// What they remember, from the first version with a memory on.
+fn memories() -> Vec<MemoryItem> {
+    let bare = MemoryItem {
+        namespace: "n".to_owned(),
+        id: "1".to_owned(),
+        owner: pid(1),
+        text: "a\0b\u{10ffff}".to_owned(),
+        metadata: Metadata::new(),
+        vector: None,
+    };
+    let metadata = [("flag", true.into()), ("number", (-0.5).into()), ("text", "\u{4e2d}".into())];
+    let full = MemoryItem {
+        id: "2".to_owned(),
+        metadata: metadata.map(|(name, value): (_, Scalar)| (name.to_owned(), value)).into(),
+        vector: Some(Vector { model: "m".to_owned(), values: vec![-0.0, f32::MIN_POSITIVE, f32::MAX] }),
+        ..bare.clone()
+    };
+    vec![bare, full]
+}
+
 #[tokio::test]
 async fn stores_of_all_versions_hold_what_was_put_into_them() {
     let filled = MemoryStore::new();
@@ -89,6 +114,13 @@ async fn stores_of_all_versions_hold_what_was_put_into_them() {
         fs::copy(golden(version), &path).unwrap();
         let store = SqliteStore::open(&path).await.unwrap();
         assert_eq!(ranked(contents(&store).await), expected_contents, "version {version}");
+        let (then, items) =
+            (store.as_of(pid(1), 2).await.unwrap(), store.items("n", None, 10).await.unwrap());
+        if version < 3 {
+            assert_eq!((then, items), (None, vec![]), "versions and memories begin with version 3");
+        } else {
+            assert_eq!((then, items), (filled.as_of(pid(1), 2).await.unwrap(), memories()));
+        }
         let expected = MemoryStore::new();
         fill(&expected).await;
         // It goes on as the other does: epochs, known mail, the next revision.
@@ -134,6 +166,7 @@ async fn make() {
     let made = folder.path().join("store.db");
     let store = SqliteStore::open(&made).await.unwrap();
     fill(&store).await;
+    store.remember(memories()).await.unwrap();
     store.close().await.unwrap();
     fs::copy(made, path).unwrap();
 }

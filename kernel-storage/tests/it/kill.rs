@@ -35,7 +35,7 @@ async fn acknowledged_commits_survive_kills_at_random_moments() {
         let acknowledged = victim.kill();
         let store = SqliteStore::open(&path).await.unwrap();
         assert!(!store.report().is_older(), "AGENTOS_SEED={seed} round {round}: {}", store.report());
-        check(&store, &acknowledged).await;
+        assert_eq!(check(&store, &acknowledged).await, 0, "bodies that nobody refers to");
         goes_on(&store).await;
         total += acknowledged.len();
         store.close().await.unwrap();

@@ -1,4 +1,4 @@
-//! Tests of kernel-storage: the conformance suite on every store, and what only SQLite can do or suffer.
+//! Tests of kernel-storage: the conformance suite on every store, and what only SQLite or PostgreSQL can do or suffer.
 
 #![expect(clippy::unwrap_used, reason = "test code: what has no answer fails the test")]
 
@@ -13,9 +13,11 @@ mod head;
 mod kill;
 mod migrate;
 mod points;
+mod postgres;
 mod sample;
 mod schema;
 mod sqlite;
+mod stale;
 mod vectors;
 mod vectors_broken;
 mod vectors_kill;

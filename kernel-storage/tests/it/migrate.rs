@@ -1,6 +1,7 @@
 //! A store of an older schema is copied before it is migrated; one whose migration fails is left as it was.
 //!
-//! There is one version so far, so these tests open it with migrations that a later build might have.
+//! The first version is opened with migrations that a later build might have, and those of this build do not: what they
+//! do is theirs, that a copy is made is all migrations'.
 
 use std::fs;
 use std::path::{Path, PathBuf};

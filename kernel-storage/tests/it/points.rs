@@ -54,7 +54,7 @@ async fn a_kill_at_each_fail_point_loses_nothing_and_halves_nothing() {
             let acknowledged = Victim::with_points(&path, &points).dies(ACKNOWLEDGEMENTS);
             let store = SqliteStore::open(&path).await.unwrap();
             assert!(!store.report().is_older(), "{points}: {}", store.report());
-            check(&store, &acknowledged).await;
+            assert_eq!(check(&store, &acknowledged).await, 0, "{points}: bodies that nobody refers to");
             goes_on(&store).await;
             store.close().await.unwrap();
         }

@@ -48,8 +48,7 @@ async fn a_damaged_row_harms_its_process_only() {
 async fn a_record_that_is_there_against_all_accounts_harms_its_process_only() {
     let (place, store) = place().await;
     store.commit(vec![step(pid(1), Epoch(1), 1)]).await.unwrap();
-    let forged =
-        "INSERT INTO event SELECT pid, 2, step, call, kind, at, salt, body, blob, body_hash, hash FROM event";
+    let forged = "INSERT INTO event SELECT pid, 2, step, call, kind, at, salt, body, blob, body_hash, hash, state FROM event";
     run_sql(&place.path, forged).await;
     let mut bad = step(pid(1), Epoch(1), 2);
     bad.values.push(("name".to_owned(), Some("value".to_owned())));

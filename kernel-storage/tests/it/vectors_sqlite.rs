@@ -60,7 +60,7 @@ fn random_items(random: &mut StdRng, count: usize) -> Vec<MemoryItem> {
         let words: Vec<_> = (0..words).map(|_| format!("w{}", random.random_range(0..50))).collect();
         let mut item = item("n", &format!("{n:04}"), &words.join(" "));
         item.metadata.insert("n".to_owned(), Scalar::from(f64::from(random.random_range(0..5))));
-        item.vector = (n % 4 != 0).then(|| Vector {
+        item.vector = (!n.is_multiple_of(4)).then(|| Vector {
             model: "m".to_owned(),
             values: (0..20).map(|_| random.random_range(-1.0..1.0)).collect(),
         });
@@ -225,8 +225,8 @@ async fn a_database_of_version_1_is_migrated_and_keeps_what_it_has() {
     let store = SqliteStore::open(&path).await.unwrap();
     store.commit(vec![step(pid(1), Epoch(1), 1)]).await.unwrap();
     store.close().await.unwrap();
-    let first =
-        "DROP TABLE memory; DROP TABLE memory_model; DROP TABLE memory_namespace; PRAGMA user_version = 1";
+    let first = "DROP TABLE memory; DROP TABLE memory_model; DROP TABLE memory_namespace; \
+        DROP TABLE value_past; ALTER TABLE event DROP COLUMN state; PRAGMA user_version = 1";
     run_sql(&path, first).await;
     let error = SqliteStore::attach(&path).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Schema, "{error}");

@@ -1,12 +1,12 @@
 //! The test binary as its own victim: a process that commits until it is killed, or until it kills itself.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
-use kernel_storage::SqliteStore;
+use kernel_storage::{PostgresStore, SqliteStore, Store};
 
 use crate::workload::{Acknowledged, acknowledged, run_for_ever};
 
@@ -19,8 +19,12 @@ const POINTS: &str = "FAILPOINTS";
 #[ignore = "run by the tests that kill it"]
 async fn victim() {
     let scenario = fail::FailScenario::setup();
-    let path = PathBuf::from(std::env::var_os(STORE).expect("run by the tests that kill it"));
-    run_for_ever(Arc::new(SqliteStore::open(path).await.unwrap())).await;
+    let place = std::env::var_os(STORE).expect("run by the tests that kill it");
+    let store: Arc<dyn Store> = match place.to_str().filter(|place| place.starts_with("postgres:")) {
+        Some(url) => Arc::new(PostgresStore::open(url).await.unwrap()),
+        None => Arc::new(SqliteStore::open(place).await.unwrap()),
+    };
+    run_for_ever(store).await;
     scenario.teardown();
 }
 
@@ -39,19 +43,19 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// One that commits until it is killed.
-    pub(crate) fn start(path: &Path) -> Self {
-        Self::spawn(&mut this_test("victim::victim"), path)
+    /// One that commits until it is killed, to the store at this path or URL.
+    pub(crate) fn start(place: impl AsRef<OsStr>) -> Self {
+        Self::spawn(&mut this_test("victim::victim"), place.as_ref())
     }
 
     /// One with these fail points set.
-    pub(crate) fn with_points(path: &Path, points: &str) -> Self {
-        Self::spawn(this_test("victim::victim").env(POINTS, points), path)
+    pub(crate) fn with_points(place: impl AsRef<OsStr>, points: &str) -> Self {
+        Self::spawn(this_test("victim::victim").env(POINTS, points), place.as_ref())
     }
 
-    fn spawn(command: &mut Command, path: &Path) -> Self {
+    fn spawn(command: &mut Command, place: &OsStr) -> Self {
         let mut child =
-            command.env(STORE, path).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+            command.env(STORE, place).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines, acknowledged: Acknowledged::new() }
     }

@@ -185,7 +185,7 @@ pub async fn namespaces_do_not_mix(fixture: &dyn Fixture) {
             let hits = found(&memory, MemorySearch { namespace: namespace.to_owned(), ..search }).await;
             assert_eq!(hits.iter().map(|hit| &hit.text).collect::<Vec<_>>(), [&expected.text]);
         }
-        assert_eq!(all(&memory, namespace).await, [expected.clone()]);
+        assert_eq!(all(&memory, namespace).await, std::slice::from_ref(expected));
     }
     assert_eq!(ok(memory.forget(PLACE, &["id".to_owned()]).await), 1);
     assert_eq!(all(&memory, "there").await, [there]);

@@ -8,9 +8,10 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::super::fault::fault;
 use super::super::statement::{each, pieces};
 use super::super::transaction::{begin, commit};
-use super::super::writer::{Answer, GROUP, Request, Writer};
+use super::super::writer::{GROUP, Request, Writer};
 use super::place::Noting;
 use crate::vectors::{Dimensions, json, known_dimension};
+use crate::work::Answer;
 use crate::{MemoryItem, StoreError, StoreErrorKind};
 
 /// A change of the memory, to be written in one transaction.

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 
 /// Edges of a direction on a level; twice as many on the lowest.
@@ -25,9 +25,14 @@ pub(crate) struct Graph {
     index: RwLock<Index>,
     /// The rows of the matrix that were looked at so far; all of them if it failed.
     rows: AtomicUsize,
+    /// About how much memory it took when it grew last.
+    bytes: AtomicUsize,
 }
 
 impl Graph {
+    /// Whether this build has any.
+    pub(super) const AVAILABLE: bool = true;
+
     /// An empty graph; `None` if there is no memory for one.
     pub(super) fn new(dimension: usize) -> Option<Self> {
         let options = IndexOptions {
@@ -41,7 +46,7 @@ impl Graph {
         };
         let index = Index::new(&options).ok()?;
         index.reserve_capacity_and_threads(FIRST_ROWS, SEARCHERS).ok()?;
-        Some(Self { index: RwLock::new(index), rows: AtomicUsize::new(0) })
+        Some(Self { index: RwLock::new(index), rows: AtomicUsize::new(0), bytes: AtomicUsize::new(0) })
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -51,6 +56,7 @@ impl Graph {
     /// Adds rows; those up to `next` have been looked at then. `false` if it failed: it is of no use from then on.
     pub(crate) fn grow(&self, rows: &[(usize, Vec<f32>)], next: usize) -> bool {
         let added = rows.iter().all(|(row, direction)| self.add(*row, direction));
+        self.bytes.store(self.index.read().memory_usage(), Ordering::Relaxed);
         self.rows.store(if added { next } else { usize::MAX }, Ordering::Release);
         added
     }
@@ -59,7 +65,10 @@ impl Graph {
         let index = self.index.write();
         let full = index.size() >= index.capacity();
         let room = !full || index.reserve_capacity_and_threads(index.size() * 2, SEARCHERS).is_ok();
-        room && index.add(row as u64, direction).is_ok()
+        let added = room && index.add(row as u64, direction).is_ok();
+        // Those who search come before the next row.
+        RwLockWriteGuard::unlock_fair(index);
+        added
     }
 
     /// At most `count` rows that are near and allowed; `None` if it cannot say.
@@ -75,7 +84,7 @@ impl Graph {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.index.read().memory_usage()
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing and locks nothing. It gives the same answers as the memory of [`MemoryStore`](crate::MemoryStore), where
 //! they are exact.
 
+#[cfg_attr(not(feature = "hnsw"), path = "no_graph.rs")]
 mod graph;
 mod matrix;
 mod postings;

@@ -231,7 +231,9 @@ impl Shelf {
 fn wants_growth(matrix: &Matrix, any: bool) -> bool {
     let known = matrix.graph.as_ref().map_or(0, |graph| graph.rows());
     let missing = matrix.rows().saturating_sub(known);
-    if any { missing > 0 } else { matrix.live >= SearchMode::EXACT_BELOW && missing >= WORTH_ADDING }
+    let worth =
+        if any { missing > 0 } else { matrix.live >= SearchMode::EXACT_BELOW && missing >= WORTH_ADDING };
+    Graph::AVAILABLE && worth
 }
 
 /// The nearest by the graph; `None` if comparing with all is better: there is no graph, it is far behind, it does not
@@ -265,7 +267,7 @@ fn near(
     (found.len() >= depth.min(fit)).then_some(found)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "hnsw"))]
 mod tests {
     use kernel_types::Pid;
 
