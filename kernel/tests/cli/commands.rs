@@ -246,8 +246,7 @@ fn a_question_larger_than_the_window_is_not_asked() {
 fn doctor_looks_at_everything_and_shows_no_key() {
     let home = Home::new();
     let ended = end(home.agentos(&["doctor"]).env("OPENAI_API_KEY", "sk-secret-42")).ok();
-    for name in
-        ["data directory", "disk space", "store", "python", "local model", "local servers", "sandbox"]
+    for name in ["data directory", "disk space", "store", "python", "local model", "local servers", "sandbox"]
     {
         assert!(ended.stdout.contains(name), "{name}: {}", ended.stdout);
     }

@@ -18,5 +18,6 @@ mod mem;
 mod moments;
 mod providers;
 mod questions;
+mod stores;
 mod top;
 mod transfer;

@@ -38,9 +38,8 @@ pub(crate) async fn open(global: &Global) -> Result<(PathBuf, Disk), Failure> {
     let store = Disk::open(&place(global)?).await?;
     if !folder.exists() {
         // With another store than the default: what else a kernel keeps lies there.
-        std::fs::create_dir_all(&folder).map_err(|error| {
-            Failure::new(Exit::Io, format!("cannot make {}: {error}", folder.display()))
-        })?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Failure::new(Exit::Io, format!("cannot make {}: {error}", folder.display())))?;
     }
     Ok((folder, store))
 }

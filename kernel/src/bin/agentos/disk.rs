@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kernel_storage::{
-    Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, PostgresStore, SqliteStore, Store,
-    StoreError, Version,
+    Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, PostgresStore, SqliteStore,
+    Store, StoreError, Version,
 };
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
 
@@ -192,7 +192,10 @@ mod tests {
     #[test]
     fn a_place_is_what_it_says() {
         let check = |text: &str, expected: Result<Place, ()>| {
-            assert_eq!(text.parse::<Place>().map_err(|error| assert!(error.contains("sqlite:PATH"))), expected);
+            assert_eq!(
+                text.parse::<Place>().map_err(|error| assert!(error.contains("sqlite:PATH"))),
+                expected
+            );
         };
         check("memory", Ok(Place::Memory));
         check("sqlite:a/b.db", Ok(Place::Sqlite("a/b.db".into())));

@@ -13,8 +13,8 @@ use kernel_types::{
 };
 use serde::Deserialize;
 
-use crate::disk::Disk;
 use crate::args::{QuotaArgs, SchedulerArgs};
+use crate::disk::Disk;
 use crate::failure::{Exit, Failure};
 use crate::format::{clipped, count, counted};
 use crate::journal::Follower;

@@ -151,7 +151,8 @@ const fn of_store(kind: StoreErrorKind) -> Exit {
     match kind {
         StoreErrorKind::Locked => Exit::Busy,
         StoreErrorKind::Corrupt => Exit::BadInput,
-        StoreErrorKind::Schema => Exit::Config,
+        StoreErrorKind::Schema | StoreErrorKind::Invalid => Exit::Config,
+        StoreErrorKind::Unavailable => Exit::Unavailable,
         StoreErrorKind::Permission => Exit::Denied,
         _ => Exit::Io,
     }

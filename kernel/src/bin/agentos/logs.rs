@@ -11,9 +11,9 @@ use kernel_types::{
 };
 use serde_json::json;
 
-use crate::disk::Disk;
 use crate::args::{Global, LogsArgs};
 use crate::data;
+use crate::disk::Disk;
 use crate::failure::{Exit, Failure};
 use crate::format::{clipped, count, counted, pages, span, time};
 use crate::journal::{Follower, changes};

@@ -5,9 +5,9 @@ use kernel_storage::{Journal, Mailboxes};
 use kernel_types::{AgentRow, Event, Mail, MailBody, ProcessInfo, Spec};
 use serde_json::{Value, json};
 
-use crate::disk::Disk;
 use crate::args::{Global, PsArgs};
 use crate::data;
+use crate::disk::Disk;
 use crate::failure::{Exit, Failure};
 use crate::format::{clipped, count, counted, plain, time};
 use crate::output;

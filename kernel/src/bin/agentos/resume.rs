@@ -10,10 +10,10 @@ use kernel_types::{
 };
 use serde_json::json;
 
-use crate::disk::Disk;
 use crate::args::{Global, LimitArgs, ResumeArgs};
 use crate::cpu::CpuChoice;
 use crate::data;
+use crate::disk::Disk;
 use crate::drive::{self, Host};
 use crate::embeddings;
 use crate::failure::{Exit, Failure};

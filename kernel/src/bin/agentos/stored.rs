@@ -6,17 +6,13 @@ use kernel_llm::{LocalConfig, model_info};
 use kernel_storage::Journal;
 use kernel_types::{AgentRow, ModelInfo, Pid, Spec, Tokens};
 
-use crate::disk::Disk;
 use crate::cpu::CpuChoice;
+use crate::disk::Disk;
 use crate::failure::Failure;
 use crate::ps;
 
 /// The pages of a process, running or ended, as its last commit left them, or as they were at an earlier moment.
-pub(crate) async fn space(
-    store: &Disk,
-    row: &AgentRow,
-    at: Option<&Moment>,
-) -> Result<StoredSpace, Failure> {
+pub(crate) async fn space(store: &Disk, row: &AgentRow, at: Option<&Moment>) -> Result<StoredSpace, Failure> {
     let config = config(store, row).await?;
     let pagers = Replacement::default();
     Ok(match at {

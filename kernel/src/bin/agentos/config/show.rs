@@ -89,7 +89,8 @@ impl Row {
             _ => in_file().unwrap_or("built-in".to_owned()),
         };
         // The URL of a store may hold a password.
-        let value = all(run, setting).map(|value| if setting.key == "store" { masked(&value) } else { value });
+        let value =
+            all(run, setting).map(|value| if setting.key == "store" { masked(&value) } else { value });
         Self { key: setting.key, value, source }
     }
 
