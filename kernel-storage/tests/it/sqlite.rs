@@ -90,6 +90,7 @@ async fn damage_is_named_by_table_row_and_column() {
         ("event", "kind", "256", "256 is out of range"),
         ("event", "call", "-1", "-1 is out of range"),
         ("event", "body", "CAST(x'fffe' AS TEXT)", "utf-8"),
+        ("event", "state", "x'0001'", "state"),
         ("agent", "exited", "2", "neither 0 nor 1"),
         ("agent", "parent", "x'00'", "1 bytes instead of 16"),
         ("agent", "seal", "x'00'", "1 bytes instead of 32"),
@@ -101,6 +102,7 @@ async fn damage_is_named_by_table_row_and_column() {
         run_sql(&place.path, &format!("CREATE TABLE undo AS SELECT * FROM {table}")).await;
         run_sql(&place.path, &format!("UPDATE {table} SET {column} = {value}")).await;
         let error = match table {
+            "event" if column == "state" => store.as_of(pid(1), 1).await.unwrap_err(),
             "event" => store.records(pid(1), 1, 10).await.unwrap_err(),
             "agent" => store.agent(pid(1)).await.unwrap_err(),
             "value" => store.values(pid(1)).await.unwrap_err(),

@@ -1,6 +1,8 @@
 //! Commits of several kernels and of rows that are not as they should be.
 
-use kernel_storage::{Arrival, Blob, Blobs, Commit, CommitOutcome, Journal, Mailboxes, PostgresStore};
+use kernel_storage::{
+    Arrival, Blob, Blobs, Commit, CommitOutcome, Journal, Mailboxes, PostgresStore, StoreErrorKind,
+};
 use kernel_types::{Epoch, MailBody};
 
 use super::place::{Database, Place};
@@ -80,6 +82,17 @@ async fn a_damaged_row_is_named_and_harms_its_process_only() {
     assert_eq!(answers[1], CommitOutcome::Committed);
     let error = store.agent(pid(1)).await.unwrap_err();
     assert!(error.to_string().contains("1 bytes instead of 32"), "{error}");
+    // An earlier version is damaged by itself: the process goes on without it.
+    place.sql(&format!("UPDATE event SET state = 'x' WHERE pid = '{}' AND number = 1", pid(2))).await;
+    let error = store.as_of(pid(2), 1).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+    for words in ["table event", "column state", &format!("{}/1", pid(2))] {
+        assert!(error.to_string().contains(words), "{words:?} is not in: {error}");
+    }
+    let answers = store.commit(vec![step(pid(2), Epoch(1), 3)]).await.unwrap();
+    assert_eq!(answers, [CommitOutcome::Committed]);
+    let row = store.agent(pid(2)).await.unwrap();
+    assert_eq!(store.as_of(pid(2), 3).await.unwrap().map(|version| version.row), row);
 }
 
 #[tokio::test]
