@@ -246,7 +246,7 @@ impl Walk {
         }
     }
 
-    /// Other limits of the same kinds; then ten minutes in which all that is owed is paid.
+    /// Other limits of the same kinds; then a day in which all that is owed is paid.
     fn change(&mut self) {
         let first = [self.first.requests, self.first.tokens].into_iter().flatten();
         for (debt, first) in self.requests.iter_mut().chain(&mut self.tokens).zip(first) {
@@ -258,7 +258,7 @@ impl Walk {
         self.governor.change(limits, Micros(self.now)).unwrap();
         assert_eq!(self.governor.limits(), limits);
         assert_eq!(self.governor.window(), u64::from(self.slots), "what refusals taught is forgotten");
-        self.pass(600 * SECOND);
+        self.pass(86_400 * SECOND);
     }
 
     fn check(&self) {
@@ -290,7 +290,7 @@ fn limits(random: &mut StdRng) -> CpuLimits {
         let per = Micros([SECOND, 60 * SECOND][random.random_range(0..2)]);
         random.random_bool(0.5).then_some(Rate { amount, per, burst })
     };
-    CpuLimits { requests: rate(600), tokens: rate(1_000_000) }
+    CpuLimits { requests: rate(30), tokens: rate(20_000) }
 }
 
 /// A thousand walks of 1,000 decisions; with `AGENTOS_SOAK` 8 walks of a million each.
