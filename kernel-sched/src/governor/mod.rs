@@ -4,7 +4,6 @@
 //! fails. A [`Governor`] keeps calls from being sent that would be refused: a call that has to wait is not started, so it
 //! holds no slot. It owns no clock and sends nothing; it is told what was started and how it ended.
 
-mod backoff;
 mod breaker;
 mod limits;
 mod pace;
@@ -13,12 +12,11 @@ use crate::{Bucket, Micros, Rate};
 
 pub use self::limits::{Admission, CallEnd, CpuLimits, GovernorError, HeldBy};
 
-use self::backoff::Backoff;
 use self::breaker::Breaker;
 use self::pace::{Pace, Usage};
 
-/// A call in flight, in the unit of the window: fine enough that one more after 2^32 calls is not rounded to none.
-const ONE: u64 = 1_000_000;
+/// How long a Cpu that refused without saying for how long is left alone.
+const REFUSAL_PAUSE: Micros = Micros(1_000_000);
 
 /// A call that was started; comes back with [`Governor::end`].
 #[derive(Debug)]
@@ -33,10 +31,6 @@ pub struct Started {
 /// Keeps the calls of one Cpu within what it takes: buckets for its rates, its Retry-After, additive increase and
 /// multiplicative decrease of the calls in flight, and of the tokens a minute, when it refuses ([Chiu and
 /// Jain](https://doi.org/10.1016/0169-7552(89)90019-6)), a circuit breaker with a single probe when it fails.
-///
-/// Refusals in a row pause it for twice as long each time, half a second to a second at first and half a minute at most: a provider
-/// that asks for a longer pause gets it, one that asks for none (a `Retry-After` of 0, a date just past) or says nothing is not
-/// asked again at once. How much of each pause is by chance comes from a seed ([`Governor::with_seed`]).
 ///
 /// ```
 /// use kernel_sched::{Admission, CallEnd, CpuLimits, Governor, HeldBy, Micros, Rate};
@@ -54,7 +48,7 @@ pub struct Governor {
     tokens: Option<Bucket>,
     slots: u32,
     in_flight: u32,
-    /// Calls that may be in flight, in millionths.
+    /// Thousandths of calls that may be in flight.
     window: u64,
     /// Rises with each decrease: a refusal of a call that was started before says nothing new.
     epoch: u64,
@@ -63,9 +57,7 @@ pub struct Governor {
     usage: Usage,
     /// Tokens that the calls in flight may use.
     reserved: u64,
-    /// The end of the pause that the provider asked for.
-    asked_until: Micros,
-    backoff: Backoff,
+    not_before: Micros,
     breaker: Breaker,
     refused: u64,
 }
@@ -83,23 +75,15 @@ impl Governor {
             tokens: limits.tokens.and_then(Bucket::new),
             slots,
             in_flight: 0,
-            window: u64::from(slots) * ONE,
+            window: u64::from(slots) * 1000,
             epoch: 0,
             pace: None,
             usage: Usage::default(),
             reserved: 0,
-            asked_until: Micros(0),
-            backoff: Backoff::new(0),
+            not_before: Micros(0),
             breaker: Breaker::new(),
             refused: 0,
         })
-    }
-
-    /// The same with another seed for the chance in its pauses, lest all who use one provider come back together: give each its
-    /// own.
-    #[must_use]
-    pub fn with_seed(self, seed: u64) -> Self {
-        Self { backoff: Backoff::new(seed), ..self }
     }
 
     /// Whether anything may start now, of whatever size.
@@ -109,11 +93,10 @@ impl Governor {
         if whole != Admission::Now {
             return whole;
         }
-        let not_before = self.asked_until.max(self.backoff.until());
-        if not_before > now {
-            return Admission::At(not_before, HeldBy::RetryAfter);
+        if self.not_before > now {
+            return Admission::At(self.not_before, HeldBy::RetryAfter);
         }
-        if (u64::from(self.in_flight) + 1) * ONE > self.window.max(ONE) {
+        if u64::from(self.in_flight) * 1000 + 1000 > self.window.max(1000) {
             return Admission::AfterAnother(HeldBy::Window);
         }
         Admission::Now
@@ -194,12 +177,8 @@ impl Governor {
         match end {
             CallEnd::Served { .. } => {
                 // One more after as many as are allowed now.
-                let step = ONE * ONE / self.window.max(ONE);
-                self.window = (self.window + step).min(u64::from(self.slots) * ONE);
-                // Sent after the latest refusal: it takes calls again.
-                if call.epoch == self.epoch {
-                    self.backoff.worked();
-                }
+                let step = 1_000_000 / self.window.max(1000);
+                self.window = (self.window + step).min(u64::from(self.slots) * 1000);
                 self.breaker.worked(call.probe);
             }
             CallEnd::Refused { retry_after } => self.refuse(&call, retry_after, now),
@@ -217,12 +196,10 @@ impl Governor {
         self.refused += 1;
         if call.epoch == self.epoch {
             self.epoch += 1;
-            self.window = (self.window / 4 * 3).max(ONE);
+            self.window = (self.window * 3 / 4).max(1000);
             self.slow_down(now);
-            self.backoff.refused();
         }
-        self.backoff.pause(now);
-        self.pause(retry_after.unwrap_or_default(), now);
+        self.pause(retry_after.unwrap_or(REFUSAL_PAUSE), now);
         // It answers: what it says no to is the amount.
         self.breaker.worked(call.probe);
     }
@@ -239,21 +216,16 @@ impl Governor {
     }
 
     fn pause(&mut self, pause: Micros, now: Micros) {
-        self.asked_until = self.asked_until.max(Micros(now.0.saturating_add(pause.0)));
+        self.not_before = self.not_before.max(Micros(now.0.saturating_add(pause.0)));
     }
 
-    /// The Cpu takes more or less from now on; what was learnt from its refusals is forgotten: calls in flight, tokens a minute,
-    /// how long to back off. A pause that the provider asked for and a breaker that is open stay. For embedders whose provider says
-    /// so: the kernel keeps the limits it was built with.
+    /// The Cpu takes more or less from now on; what was learnt from its refusals is forgotten. For embedders whose provider
+    /// says so: the kernel keeps the limits it was built with.
     ///
     /// # Errors
     /// [`GovernorError::Unsound`] for a rate of nothing, of no time or without a burst; the old limits stay.
     pub fn change(&mut self, limits: CpuLimits, now: Micros) -> Result<(), GovernorError> {
         limits.check()?;
-        self.window = u64::from(self.slots) * ONE;
-        self.backoff.forget();
-        // Refusals of calls that are still in flight say nothing about the new limits.
-        self.epoch += 1;
         let learnt = self.pace.take().map(|pace| pace.bucket());
         for (bucket, rate) in [(&mut self.requests, limits.requests), (&mut self.tokens, limits.tokens)] {
             match (bucket.as_mut(), rate) {
@@ -295,7 +267,7 @@ impl Governor {
     /// Calls that may be in flight.
     #[must_use]
     pub const fn window(&self) -> u64 {
-        self.window / ONE
+        self.window / 1000
     }
 
     /// Calls in flight.

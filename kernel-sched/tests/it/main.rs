@@ -11,7 +11,6 @@ mod fair_model;
 mod fair_slots;
 mod governor;
 mod governor_pace;
-mod governor_walk;
 mod laws;
 mod locks;
 mod model;

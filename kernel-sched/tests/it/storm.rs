@@ -18,8 +18,6 @@ struct Storm {
     governor: Governor,
     provider: Bucket,
     random: StdRng,
-    /// What it asks for when it refuses.
-    pause: Option<Micros>,
     flying: HashMap<u64, (Started, Answer)>,
     ends: BTreeSet<(u64, u64)>,
     numbers: u64,
@@ -36,7 +34,6 @@ impl Storm {
             governor: Governor::new(limits, slots).unwrap(),
             provider: Bucket::new(provider).expect("sound"),
             random: StdRng::seed_from_u64(7),
-            pause: Some(Micros(SECOND)),
             flying: HashMap::new(),
             ends: BTreeSet::new(),
             numbers: 0,
@@ -100,7 +97,7 @@ impl Storm {
         let end = match answer {
             None => {
                 self.refused += u64::from(counts);
-                CallEnd::Refused { retry_after: self.pause }
+                CallEnd::Refused { retry_after: Some(Micros(SECOND)) }
             }
             Some((wanted, used)) => {
                 self.provider.settle(wanted, used, Micros(at));
@@ -161,44 +158,4 @@ fn a_limit_that_is_cut_by_half_costs_a_few_refusals() {
         storm.refused,
         storm.calls
     );
-}
-
-/// Asks for no pause (`Retry-After: 0`), for one that is over at once (a date just past), says nothing.
-const NO_PAUSES: [Option<Micros>; 3] = [Some(Micros(0)), Some(Micros(1)), None];
-
-#[test]
-fn a_storm_without_a_pause_is_weathered_as_well() {
-    let provider = Rate { amount: 60_000, per: Micros(60 * SECOND), burst: 3_000 };
-    for pause in NO_PAUSES {
-        let mut storm = Storm { pause, ..Storm::new(CpuLimits::default(), provider, 64) };
-        storm.run(64, 0, 1_800 * SECOND, 120 * SECOND);
-        println!("{pause:?}: {} of {} refused, {} tokens", storm.refused, storm.calls, storm.used);
-        assert!(storm.refused * 20 <= storm.calls, "{pause:?}: {} of {} refused", storm.refused, storm.calls);
-        let allowed = 60_000 * 28;
-        assert!(storm.used * 100 >= allowed * 70, "{pause:?}: {} of {allowed}", storm.used);
-        assert!(storm.together > 10, "a storm: {} refused at once at most", storm.together);
-    }
-}
-
-/// It answers within a millisecond, for an hour: two to four calls a minute find out, and none of them follows at once.
-#[test]
-fn a_provider_that_refuses_everything_at_once_is_not_asked_in_a_hot_loop() {
-    for pause in NO_PAUSES {
-        let mut governor = Governor::new(CpuLimits::default(), 64).unwrap();
-        let (mut now, mut sent) = (0, Vec::new());
-        while now < 3_600 * SECOND {
-            match governor.admits(500, Micros(now)) {
-                Admission::Now => {
-                    let call = governor.start(500, Micros(now));
-                    sent.push(now);
-                    now += SECOND / 1_000;
-                    governor.end(call, CallEnd::Refused { retry_after: pause }, Micros(now));
-                }
-                Admission::At(at, _) => now = at.0,
-                Admission::AfterAnother(why) => panic!("{why} with none in flight"),
-            }
-        }
-        assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= SECOND / 2), "{pause:?}: at once");
-        assert!((120..=260).contains(&sent.len()), "{pause:?}: {} calls in an hour", sent.len());
-    }
 }
