@@ -22,6 +22,7 @@ pub(crate) struct Draft {
 }
 
 /// What a record says.
+#[expect(clippy::large_enum_variant, reason = "one is made for each record and moved once; most are events")]
 pub(crate) enum Said {
     Event(Event),
     /// An [`Event::Pages`], whose changes are written out only here.
