@@ -4,12 +4,12 @@
 //! however long it lived. Calls that had not ended at that moment, and not later either, are made anew when the process
 //! runs; what is not safe to make anew is answered `Interrupted`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kernel_storage::{Commit, CommitOutcome, Store};
 use kernel_types::{
-    AgentRow, Epoch, ErrorKind, Event, Hash, MicroUsd, Millis, PastMoment, Pid, Seq, StepNo, SysError,
-    Timestamp, Usage,
+    AgentRow, Epoch, ErrorKind, Event, Hash, MicroUsd, Millis, PastMoment, Pid, Reservation, Seq, StepNo,
+    SysError, Timestamp, Usage,
 };
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
@@ -19,6 +19,10 @@ use crate::image::Image;
 use crate::past::{Moment, Past, moment};
 use crate::recover::image_of;
 use crate::seal::{Draft, Heads, Said, Unsealed};
+
+/// How often a commit is tried whose answer was lost, and after which pause: stores are patient themselves.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A process that goes on from a moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,16 +92,17 @@ pub(crate) async fn fork_under(
 /// As [`moment`]; [`KernelError::Refused`] if it has ended: that one can be forked; [`KernelError::Store`].
 pub async fn restore(store: &dyn Store, pid: Pid, at: &Moment) -> Result<Resumable, KernelError> {
     moment(store, pid, at).await?;
-    restore_under(store, store.claim().await?, pid, at).await
+    let (back, _) = restore_under(store, store.claim().await?, pid, at).await?;
+    Ok(back)
 }
 
-/// The same by a kernel of this epoch, which does not run the process.
+/// The same by a kernel of this epoch, which does not run the process; also what was in flight and is charged.
 pub(crate) async fn restore_under(
     store: &dyn Store,
     epoch: Epoch,
     pid: Pid,
     at: &Moment,
-) -> Result<Resumable, KernelError> {
+) -> Result<(Resumable, Reservation), KernelError> {
     let row = store.agent(pid).await?.ok_or(KernelError::UnknownProcess(pid))?;
     if row.exited {
         let message = format!("process {pid} has ended: fork it at that moment instead");
@@ -130,7 +135,7 @@ pub(crate) async fn restore_under(
     values.extend(past.values.into_iter().map(|(name, value)| (name, Some(value))));
     let row = AgentRow { epoch, revision: row.revision + 1, ..row };
     commit(store, &mut ink, row, heads, &image, drafts, values).await?;
-    Ok(Resumable { pid, at })
+    Ok((Resumable { pid, at }, now.in_flight()))
 }
 
 fn ended(error: SysError, cost: MicroUsd) -> Event {
@@ -253,11 +258,16 @@ async fn commit(
         step: image.step,
     };
     let (sealed, _) = unsealed.seal();
+    let mut tries = 0;
     let outcome = loop {
+        tries += 1;
         match store.commit(vec![sealed.clone()]).await {
             Ok(mut outcomes) => break outcomes.pop(),
             // Safe to repeat: what landed is there already.
-            Err(error) if error.commit_unknown() => tracing::warn!(%error, "committing again"),
+            Err(error) if error.commit_unknown() && tries < TRIES => {
+                tracing::warn!(%error, "committing again");
+                tokio::time::sleep(PAUSE).await;
+            }
             Err(error) => return Err(error.into()),
         }
     };

@@ -237,13 +237,19 @@ impl Kernel {
     /// As [`restore`](crate::restore()). Then a process that it ran can be resumed from where it was.
     pub async fn restore(&self, pid: Pid, at: &Moment) -> Result<Resumable, KernelError> {
         moment(&*self.shared.parts.store, pid, at).await?;
-        let epoch = self
+        let (epoch, tenant) = self
             .ask(move |core| {
+                let tenant = core.processes.get(&pid).map(|process| process.image.tenant.clone());
                 core.drop_process(pid);
-                core.epoch
+                (core.epoch, tenant)
             })
             .await?;
-        restore_under(&*self.shared.parts.store, epoch, pid, at).await
+        let (back, lost) = restore_under(&*self.shared.parts.store, epoch, pid, at).await?;
+        // What it had in flight is charged to it: to its tenant and the system as well.
+        if let Some(tenant) = tenant {
+            self.ask(move |core| core.ledger.lost_by(&tenant, lost)).await?;
+        }
+        Ok(back)
     }
 
     async fn live_rows(&self) -> Result<Vec<AgentRow>, KernelError> {

@@ -103,6 +103,17 @@ impl Ledger {
         self.charge(process.account, known.map_or(lost, |known| all.minus(&known)));
     }
 
+    /// What a process had in flight that this kernel let go of.
+    pub(crate) fn lost_by(&mut self, tenant: &str, lost: Reservation) {
+        let account = self.of_tenant(tenant);
+        self.charge(account, lost);
+    }
+
+    fn of_tenant(&self, tenant: &str) -> Account {
+        let tenant = Account::Tenant(tenant_number(tenant));
+        if self.quotas.contains(tenant) { tenant } else { Account::System }
+    }
+
     /// What was used outside any hold. No rate counts it.
     pub(crate) fn charge(&mut self, account: Account, used: Reservation) {
         if let Err(error) = self.quotas.charge(account, used) {
@@ -154,8 +165,7 @@ impl Ledger {
 
     /// Opens the accounts of a process; answers the one that it spends on.
     pub(crate) fn join(&mut self, tenant: &str, rated: &[(Pid, Vec<RateLimit>)]) -> Account {
-        let tenant = Account::Tenant(tenant_number(tenant));
-        let mut account = if self.quotas.contains(tenant) { tenant } else { Account::System };
+        let mut account = self.of_tenant(tenant);
         for (pid, rates) in rated {
             let own = Account::Subtree(*pid);
             let limits = Allowance { rates: rates.iter().map(rate).collect(), ..Allowance::default() };

@@ -208,7 +208,7 @@ async fn a_process_goes_back_and_what_it_spent_stays_spent() {
 
 #[tokio::test]
 async fn going_back_ends_what_is_in_flight() {
-    let world = World::new().await;
+    let world = World::with(|builder| builder.quota(crate::paid::cost(1_000_000))).await;
     let steps = vec![vec![page("A page."), infer(PRICED)], vec![infer(STREAM)], vec![Call::Now]];
     let pid = world.spawn(steps).await;
     tokio::select! {
@@ -220,6 +220,8 @@ async fn going_back_ends_what_is_in_flight() {
     assert_eq!(cut[0].clone().unwrap_err().kind, ErrorKind::Cancelled);
     let usage = kernel::process_info(&world.kernel.store().agent(pid).await.unwrap().unwrap()).unwrap().usage;
     assert_eq!(usage.calls, 2, "the lost call is charged");
+    let spent = world.kernel.spent(None).await.unwrap().unwrap();
+    assert_eq!((spent.calls, spent.cost), (usage.calls, usage.cost), "to those above it too");
     world.kernel.resume(pid).await.unwrap();
     tokio::select! {
         () = world.run() => panic!("it hangs again"),
