@@ -42,6 +42,8 @@ pub(super) struct Classes {
     slots: u32,
     /// More than this on a slot counts as this.
     cap: u32,
+    /// Somebody's weight may fall on the cap or more.
+    touched: bool,
     /// What those who left were ahead of the mean and those who came were behind it, times their weights. Below
     /// zero where those who left had a claim, until virtual time goes on.
     gone: i128,
@@ -66,6 +68,7 @@ impl Classes {
             classes: BTreeMap::new(),
             slots: slots.max(1),
             cap: u32::MAX,
+            touched: false,
             gone: 0,
             changed: false,
             all: Totals::default(),
@@ -80,6 +83,7 @@ impl Classes {
     /// A member becomes active; wants [`Classes::recap`].
     pub(super) fn put(&mut self, share: Share, index: Index, time: i128) {
         self.changed = true;
+        self.touched |= share.a_slot() >= self.cap;
         let class = self.classes.entry(key(share)).or_default();
         if class.members.insert(index) {
             self.all.weight += i128::from(share.weight);
@@ -120,8 +124,12 @@ impl Classes {
     /// Finds the cap anew: whose weight counts for something else than before, and maybe some more. They are no more than there
     /// are slots, and their equals.
     pub(super) fn recap(&mut self) -> Vec<Index> {
+        if !std::mem::take(&mut self.changed) {
+            return Vec::new();
+        }
         let before = self.cap;
-        self.cap = if std::mem::take(&mut self.changed) { self.feasible() } else { before };
+        self.cap = self.feasible();
+        self.touched = self.classes.last_key_value().is_some_and(|((a_slot, ..), _)| *a_slot >= self.cap);
         if before == self.cap {
             return Vec::new();
         }
@@ -160,9 +168,19 @@ impl Classes {
         (all > 0).then(|| (sum + self.gone).div_euclid(all))
     }
 
+    /// The same if it is past `now`: asked at every grant and end, of which few move it on.
+    pub(super) fn mean_after(&self, now: i128) -> Option<i128> {
+        let (sum, all) = self.totals();
+        let sum = sum + self.gone;
+        (all > 0 && sum >= (now + 1) * all).then(|| sum.div_euclid(all))
+    }
+
     /// Of all who are not capped: the virtual times by weight, and the weights.
     fn totals(&self) -> (i128, i128) {
         let (mut sum, mut all) = (self.all.time, self.all.weight);
+        if !self.touched {
+            return (sum, all);
+        }
         // Whoever is capped falls on the cap or more: no more than there are slots, and their equals.
         for ((_, weight, usable), class) in self.classes.range((self.cap, 0, 0)..) {
             let share = Share { weight: *weight, usable: *usable };

@@ -23,9 +23,18 @@ pub(super) struct Family {
     pub(super) processes: u32,
     /// If none is: the virtual time at which what it owes is paid.
     pub(super) owes_until: Option<Box<i128>>,
-    /// Who waits: the most urgent first, then in the order of the requests.
-    #[expect(clippy::box_collection, reason = "a parked family has none: two words less for each")]
-    waiting: Option<Box<BTreeSet<(u8, u64, Pid)>>>,
+    /// Nothing where nobody waits: a parked family is a word.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// A process that waits: the most urgent first, then in the order of the requests.
+type Place = (u8, u64, Pid);
+
+/// Who waits of a family. Nearly always that is one.
+#[derive(Clone, Debug)]
+enum Waiting {
+    One(Place),
+    Many(BTreeSet<Place>),
 }
 
 impl Family {
@@ -34,26 +43,44 @@ impl Family {
     }
 
     pub(super) fn join(&mut self, level: u8, order: u64, pid: Pid) {
-        self.waiting.get_or_insert_default().insert((level, order, pid));
+        let place = (level, order, pid);
+        let Some(waiting) = self.waiting.as_deref_mut() else {
+            self.waiting = Some(Box::new(Waiting::One(place)));
+            return;
+        };
+        match waiting {
+            Waiting::One(first) => *waiting = Waiting::Many(BTreeSet::from([*first, place])),
+            Waiting::Many(places) => drop(places.insert(place)),
+        }
     }
 
     pub(super) fn quit(&mut self, level: u8, order: u64, pid: Pid) {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.remove(&(level, order, pid));
-            if waiting.is_empty() {
-                self.waiting = None;
-            }
+        let place = (level, order, pid);
+        let nobody = match self.waiting.as_deref_mut() {
+            None => return,
+            Some(Waiting::One(one)) => *one == place,
+            Some(Waiting::Many(places)) => places.remove(&place) && places.is_empty(),
+        };
+        if nobody {
+            self.waiting = None;
         }
     }
 
     /// How urgent the next of the family is.
     pub(super) fn level(&self) -> Option<u8> {
-        self.waiting.as_ref()?.first().map(|(level, _, _)| *level)
+        self.place().map(|(level, _, _)| *level)
     }
 
     /// The next of the family.
     pub(super) fn first(&self) -> Option<Pid> {
-        self.waiting.as_ref()?.first().map(|(_, _, pid)| *pid)
+        self.place().map(|(_, _, pid)| *pid)
+    }
+
+    fn place(&self) -> Option<&Place> {
+        match self.waiting.as_deref()? {
+            Waiting::One(place) => Some(place),
+            Waiting::Many(places) => places.first(),
+        }
     }
 }
 
@@ -125,11 +152,6 @@ impl Tenant {
     /// The root of the family that is next.
     pub(super) fn next(&mut self) -> Option<Pid> {
         self.queue.next().map(|index| self.roots[index as usize])
-    }
-
-    /// The root of the family that would be next if no time went by.
-    pub(super) fn first(&self) -> Option<Pid> {
-        self.queue.first().map(|index| self.roots[index as usize])
     }
 }
 

@@ -266,32 +266,19 @@ impl Fair {
         }
     }
 
-    /// What the family that is next in a tenant asks for.
-    fn head(&self, tenant: u64) -> Option<Cost> {
-        let root = self.tenants.get(&tenant)?.first()?;
-        let first = self.families.get(&root)?.first()?;
-        self.demand(first).map(|demand| demand.cost())
-    }
-
     /// Tells both queues what a family wants now.
     fn refresh(&mut self, root: Pid) {
         let Some(family) = self.families.get(&root) else { return };
-        let (tenant, index) = (family.tenant, family.index);
         let wants = family.first().and_then(|first| self.demand(first)).map(|demand| demand.cost());
-        let Some(queue) = self.tenants.get_mut(&tenant).map(|tenant| &mut tenant.queue) else { return };
+        let Some(tenant) = self.tenants.get_mut(&family.tenant) else { return };
         match wants {
-            Some(cost) => queue.ask(index, cost),
-            None => queue.unask(index),
+            Some(cost) => tenant.queue.ask(family.index, cost),
+            None => tenant.queue.unask(family.index),
         }
-        self.refresh_tenant(tenant);
-    }
-
-    fn refresh_tenant(&mut self, tenant: u64) {
-        let head = self.head(tenant);
-        let Some(index) = self.tenants.get(&tenant).map(|tenant| tenant.index) else { return };
-        match head {
-            Some(cost) => self.top.ask(index, cost),
-            None => self.top.unask(index),
+        match wants {
+            Some(cost) => self.top.ask(tenant.index, cost),
+            None if !tenant.queue.is_wanted() => self.top.unask(tenant.index),
+            None => self.top.ask(tenant.index, Cost(0)),
         }
     }
 
@@ -428,7 +415,7 @@ impl Fair {
             }
         }
         if tenant.families > 0 {
-            return self.refresh_tenant(number);
+            return;
         }
         self.deserted.push_back(number);
         if self.deserted.len() > DESERTED

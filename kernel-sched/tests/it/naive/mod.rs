@@ -110,16 +110,13 @@ impl Naive {
 
     /// Tells both levels what a family wants now.
     fn want(&mut self, family: Pid, tenant: u64) {
-        match self.head(family).map(|(_, _, demand)| of_demand(&demand)) {
+        let cost = self.head(family).map(|(_, _, demand)| of_demand(&demand));
+        match cost {
             Some(cost) => self.tenant_mut(tenant).ask(family, cost),
             None => self.tenant_mut(tenant).unask(family),
         }
-        self.want_of_tenant(tenant);
-    }
-
-    fn want_of_tenant(&mut self, tenant: u64) {
-        match self.tenant(tenant).first().and_then(|family| self.head(family)) {
-            Some((_, _, demand)) => self.top.ask(tenant, of_demand(&demand)),
+        match self.tenant(tenant).first() {
+            Some(_) => self.top.ask(tenant, cost.unwrap_or(0)),
             None => self.top.unask(tenant),
         }
     }
@@ -337,9 +334,6 @@ impl Scheduler for Naive {
         match self.tenant(tenant).owes_until(family) {
             Some(until) => self.left.push((family, tenant, until)),
             None => self.tenant_mut(tenant).remove(family),
-        }
-        if self.processes.iter().any(|process| process.tenant == tenant) {
-            self.want_of_tenant(tenant);
         }
         Ok(waited)
     }
