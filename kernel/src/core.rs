@@ -197,7 +197,7 @@ impl Core {
     /// Appends an event to a process's chain.
     pub(crate) fn log(&mut self, process: &mut Process, call: Option<Seq>, event: Event) -> u64 {
         let (at, salt) = (self.now(), self.salt());
-        process.record(at, call, Said::Event(event), salt)
+        process.record(at, call, Said::Event(Box::new(event)), salt)
     }
 
     /// Runs `work` on a process taken out of the table, and puts it back.

@@ -253,22 +253,24 @@ impl Core {
     ) {
         let mut changes = vec![shown];
         let said = said(inference);
-        let used = self.with_pager(process, |pager, _, _| Ok(pager.used_by(&said))).unwrap_or_default();
+        let used = self.ask_pager(process, |pager, _| Ok(pager.used_by(&said))).unwrap_or_default();
         if !used.is_empty() {
             changes.push(Change::Touch(used));
         }
         if !inference.usage.estimated && reported > Tokens::ZERO {
             changes.push(Change::Calibrate { estimated: raw, reported });
         }
-        for change in changes {
-            let applied = self.with_pager(process, |pager, swap, log| {
-                pager.apply(&change, swap)?;
-                log.push(change);
-                Ok(())
-            });
-            if let Err(error) = applied {
-                tracing::warn!(%error, "the pager did not take what a call taught");
+        let applied = self.with_pager(process, |pager, swap, log| {
+            for change in changes {
+                match pager.apply(&change, swap) {
+                    Ok(_) => log.push(change),
+                    Err(error) => tracing::warn!(%error, "the pager did not take what a call taught"),
+                }
             }
+            Ok(())
+        });
+        if let Err(error) = applied {
+            tracing::warn!(%error, "the pager did not take what a call taught");
         }
     }
 

@@ -230,7 +230,7 @@ impl Ink {
     }
 
     fn draft(&mut self, step: StepNo, call: Option<Seq>, event: Event) -> Draft {
-        Draft { step, call, at: self.at, salt: self.salt(), said: Said::Event(event) }
+        Draft { step, call, at: self.at, salt: self.salt(), said: Said::Event(Box::new(event)) }
     }
 }
 

@@ -161,8 +161,8 @@ impl Core {
 
     /// What is read is used; a swapped page comes back by itself, as far as the pager takes it in.
     fn page_read(&mut self, process: &mut Process, page: PageNo) -> Result<Answer, Paged> {
-        let content = self.with_pager(process, |pager, swap, _| pager.read(page, swap))?;
-        let comes = !content.resident && self.with_pager(process, |pager, _, _| Ok(pager.takes_in(page)))?;
+        let content = self.ask_pager(process, |pager, swap| pager.read(page, swap))?;
+        let comes = !content.resident && self.ask_pager(process, |pager, _| Ok(pager.takes_in(page)))?;
         let used = match (content.resident, comes) {
             (true, _) => Change::Touch(vec![page]),
             (false, true) => Change::Recall(vec![page]),
@@ -183,7 +183,7 @@ impl Core {
             RecallQuery::Query(query) => self.embed_query(process, query)?,
             RecallQuery::Pages(_) => None,
         };
-        let hits = self.with_pager(process, |pager, _, _| match &args.what {
+        let hits = self.ask_pager(process, |pager, _| match &args.what {
             RecallQuery::Query(query) => {
                 Ok(pager.find(&Query::words(query).near(embedding.as_ref()), args.budget))
             }
@@ -212,16 +212,48 @@ impl Core {
     /// Evicts what the pager plans, after a change that was made: what fails says so at the next render, where it matters.
     fn make_room(&mut self, process: &mut Process) {
         let now = self.now();
-        let made = self.with_pager(process, |pager, swap, changes| {
-            for change in pager.make_room(now)?.changes {
-                pager.apply(&change, swap)?;
-                changes.push(change);
-            }
-            Ok(())
-        });
-        if let Err(error) = made {
+        let made = self.ask_pager(process, |pager, _| pager.make_room(now));
+        if let Err(error) = made.and_then(|plan| self.apply_all(process, plan.changes)) {
             tracing::debug!(%error, pid = %process.pid, "no room was made yet");
         }
+    }
+
+    /// Applies changes in their order, up to the first that the pager does not take.
+    pub(crate) fn apply_all(
+        &mut self,
+        process: &mut Process,
+        changes: Vec<Change>,
+    ) -> Result<(), PagerError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.with_pager(process, |pager, swap, log| {
+            for change in changes {
+                pager.apply(&change, swap)?;
+                log.push(change);
+            }
+            Ok(())
+        })
+    }
+
+    /// Asks the process's pager, which is made when it is first needed. Nothing changes, so nothing is kept to go back to.
+    pub(crate) fn ask_pager<T>(
+        &mut self,
+        process: &mut Process,
+        question: impl FnOnce(&dyn Pager, &dyn Swap) -> Result<T, PagerError>,
+    ) -> Result<T, PagerError> {
+        self.need_pager(process)?;
+        let pager = process.pager.as_deref().expect("just made");
+        let swap = View { staged: &process.staged, bodies: &self.bodies };
+        let question = std::panic::AssertUnwindSafe(|| question(pager, &swap));
+        std::panic::catch_unwind(question).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+    }
+
+    fn need_pager(&self, process: &mut Process) -> Result<(), PagerError> {
+        if process.pager.is_none() {
+            process.pager = Some(self.parts.pagers.make(&self.parts.pager_config(&process.spec))?);
+        }
+        Ok(())
     }
 
     /// Runs `work` on the process's pager, which is made when it is first needed.
@@ -230,9 +262,7 @@ impl Core {
         process: &mut Process,
         work: impl FnOnce(&mut dyn Pager, &dyn Swap, &mut Vec<Change>) -> Result<T, PagerError>,
     ) -> Result<T, PagerError> {
-        if process.pager.is_none() {
-            process.pager = Some(self.parts.pagers.make(&self.parts.pager_config(&process.spec))?);
-        }
+        self.need_pager(process)?;
         let pager = process.pager.as_deref_mut().expect("just made");
         let (before, known) = (pager.fork(), process.changes.len());
         let swap = View { staged: &process.staged, bodies: &self.bodies };
@@ -242,8 +272,7 @@ impl Core {
             // What it did halfway is not in the journal.
             process.pager = Some(before);
             process.changes.truncate(known);
-            let text = crate::device::panic_text(panic.as_ref());
-            Err(PagerError::Corrupt(format!("the pager panicked: {text}")))
+            Err(panicked(panic.as_ref()))
         })
     }
 
@@ -252,6 +281,10 @@ impl Core {
         let running = self.processes.get(&pid).map(|process| self.info(process));
         running.or_else(|| self.exited.get(&pid).cloned())
     }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> PagerError {
+    PagerError::Corrupt(format!("the pager panicked: {}", crate::device::panic_text(panic)))
 }
 
 /// The syscall `recall` as a tool.

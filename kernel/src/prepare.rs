@@ -401,14 +401,9 @@ impl Core {
         model: &kernel_types::ModelInfo,
     ) -> Result<Ready, PagerError> {
         let now = self.now();
-        self.with_pager(process, |pager, swap, changes| {
-            for change in pager.plan(now)?.changes {
-                pager.apply(&change, swap)?;
-                changes.push(change);
-            }
-            Ok(())
-        })?;
-        let rendered = self.with_pager(process, |pager, swap, _| pager.render(swap))?;
+        let plan = self.ask_pager(process, |pager, _| pager.plan(now))?;
+        self.apply_all(process, plan.changes)?;
+        let rendered = self.ask_pager(process, |pager, swap| pager.render(swap))?;
         let tools = match args.tools {
             ToolMode::Native if model.native_tools => self.offered_tools(process, &args.without),
             _ => Vec::new(),

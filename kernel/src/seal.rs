@@ -22,9 +22,8 @@ pub(crate) struct Draft {
 }
 
 /// What a record says.
-#[expect(clippy::large_enum_variant, reason = "one is made for each record and moved once; most are events")]
 pub(crate) enum Said {
-    Event(Event),
+    Event(Box<Event>),
     /// An [`Event::Pages`], whose changes are written out only here.
     Pages(Vec<Change>),
 }
@@ -103,7 +102,7 @@ impl Unsealed {
             pages: heads.pages,
             epoch: commit.row.epoch.0,
         };
-        let draft = Draft { step, call: None, at, salt, said: Said::Event(event) };
+        let draft = Draft { step, call: None, at, salt, said: Said::Event(Box::new(event)) };
         let json = draft.said.json();
         heads.records = push(&mut commit, number + 1, &heads.records, &draft, json);
         commit.row.head = heads.records;

@@ -145,7 +145,7 @@ impl Core {
     /// When the pager wants the next ping.
     fn wanted(&mut self, process: &mut Process) -> Option<Timestamp> {
         let (now, returns) = (self.now(), self.returns(process));
-        let wanted = self.with_pager(process, |pager, _, _| Ok(pager.keep_warm(now, returns)));
+        let wanted = self.ask_pager(process, |pager, _| Ok(pager.keep_warm(now, returns)));
         let earliest = process.kept.as_ref().map_or(Timestamp(0), |kept| kept.not_before);
         wanted.unwrap_or_default().map(|ping| ping.at.max(earliest))
     }

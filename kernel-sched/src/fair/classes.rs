@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::queue::Index;
 
+/// A whole slot, in parts.
+pub(super) const WHOLE: u64 = 1 << 10;
+
 /// What members are told apart by: their weight in units, and how many slots they can use at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Share {
@@ -159,6 +162,21 @@ impl Classes {
     /// rest.
     pub(super) fn is_capped(&self, share: Share) -> bool {
         share.a_slot() > self.cap
+    }
+
+    /// Of those who are not capped, how much of each slot it can use the heaviest is due, in parts of [`WHOLE`].
+    pub(super) fn most_due(&self) -> u64 {
+        let (mut weight, mut slots) = (self.all.weight, i128::from(self.slots));
+        for ((a_slot, own, usable), class) in self.classes.iter().rev() {
+            if *a_slot <= self.cap {
+                let due = i128::from(WHOLE) * i128::from(*a_slot) * slots / weight.max(1);
+                return u64::try_from(due).unwrap_or(WHOLE);
+            }
+            let members = class.members.len() as i128;
+            weight -= i128::from(*own) * members;
+            slots -= i128::from(*usable) * members;
+        }
+        0
     }
 
     /// The weighted mean of the virtual times of all who are not capped, and what those who left were ahead of it; `None` without

@@ -5,19 +5,20 @@
 //! waits longest. Shares follow the weights: ten levels of priority are twice the share.
 //!
 //! **Warm slots.** A process whose context is still in the free slot's cache saves most of its prefill. It goes first while
-//! it is at most `L` (the slack) ahead of its due and at most `L + C` ahead of the furthest behind, `C` being the cost of
-//! the dearest call of late; a turn on one slot lasts a slice of use at most. `L` is the one price of cache hits in fairness.
+//! it is at most `L` (the slack) ahead of its due and not too far ahead of the furthest behind: at most `L + C`, `C` being the cost
+//! of the dearest call of late, and less where few wait to choose from or where `L` is more than half of `C`. A turn on one slot
+//! lasts a slice of use at most. `L` is the one price of cache hits in fairness.
 //!
 //! **Patience.** Who has waited longer than that may spend slack too, before the warm: where more is asked for than the slots
 //! give, the longest wait would otherwise be that of those who are a little ahead of their due.
 //!
-//! **Bounds**, in cost, reservations counted, where more families want slots than there are and none of those that count is due
-//! more than half of a slot: nobody is ahead of its due by more than `C + L`; two who both wait all the time differ by at most
-//! `(2C + L) / w`, `w` the smaller weight; nobody starves. Who is due more than the slots it can use does not count: it goes first and
-//! has these, but for the end of a call now and then, and the others share the rest. Where some are due more than half of a slot
-//! there is not always somebody who is near enough: no slot stays free and no call is interrupted for the sake of a bound, and the
-//! bounds are `2C + L` and `(4C + L) / w`. Who is due more than four fifths of a slot but not all of it makes up for a call that it
-//! had to wait for with a fifth of a slot at most: beside such a one they are `3C + L` and `(6C + L) / w`.
+//! **Bounds**, in cost, reservations counted, where more families want slots than there are: nobody is ahead of its due by more
+//! than `C + L`; two who both wait all the time differ by at most `(2C + L) / w`, `w` the smaller weight; nobody starves. Who is due
+//! more than the slots it can use does not count: it goes first and has these, but for the end of a call now and then, and the
+//! others share the rest. Who is due more than four fifths of a slot but not all of it makes up for a call that it had to wait for
+//! with a fifth of a slot at most, and no slot stays free and no call is interrupted for the sake of a bound: beside such a one they
+//! are `2C + L` and `(4C + L) / w`. Among `n` equals on `M` slots that serve a cost of `r` a second each, who asks has a slot within
+//! `(n - 1) (2C + L) / (M r)` and one call; with a slack between two fifths of `C` and `C`, within a quarter more.
 //!
 //! When a weight, the number of slots or who asks changes, what each is behind or ahead stays as many tokens, but who could not
 //! have used more claims `C` at most. What [`Scheduler::take`] gives out of turn is charged, and outside these bounds until the

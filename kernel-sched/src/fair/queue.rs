@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cost::Cost;
 use crate::weight::Weight;
 
-use super::classes::{Classes, Share};
+use super::classes::{Classes, Share, WHOLE};
 use super::dearest::Dearest;
 
 /// Virtual time is counted in 2^-20 of a tenth of a token at the middle weight: rounding stays below a token in 10^9 calls.
@@ -37,6 +37,12 @@ const WINDOW: i128 = 64 * REQUEST as i128 * SCALE / 1024;
 
 /// Of those who could be next, so many are looked at for one within the bounds. Nearly always it is the first.
 const LOOKED_AT: usize = 64;
+
+/// Half of a slot, as [`Classes::most_due`] says it.
+const HALF: u64 = WHOLE / 2;
+
+/// Where members are due more than half of a slot, so many others have to wait for the bounds to be safe.
+const ENOUGH: usize = 5;
 
 /// A member's place in the queue.
 pub(super) type Index = u32;
@@ -405,9 +411,14 @@ impl Queue {
     /// Whether a member would stay within the bound of everybody who waits or holds a slot if it was next, whatever their
     /// weights.
     fn is_near(&self, index: Index) -> bool {
+        self.is_within(index, self.slack.0.saturating_add(self.dearest.cost()))
+    }
+
+    /// Whether a member is at most so much ahead of everybody who waits or holds a slot.
+    fn is_within(&self, index: Index, cost: u64) -> bool {
         let member = self.member(index);
         let least = self.least().unwrap_or(member.time);
-        member.time <= least + self.bound(self.effective(index))
+        member.time <= least + stretch(cost, self.effective(index))
     }
 
     /// The smallest virtual time of those who wait or hold slots.
@@ -415,11 +426,6 @@ impl Queue {
         let waits = self.waiting.first().map(|(time, _, _)| *time);
         let holds = self.holding.first().map(|(time, _)| *time);
         waits.into_iter().chain(holds).min()
-    }
-
-    /// How far ahead of the furthest behind a member may be when it is granted a slot.
-    fn bound(&self, effective: u32) -> i128 {
-        stretch(self.slack.0.saturating_add(self.dearest.cost()), effective)
     }
 
     /// Whether a member that waits may go before who is next, being warm: not if it is further ahead of anybody who waits or holds
@@ -432,7 +438,20 @@ impl Queue {
             && member.waits.is_some()
             && self.first.first().is_none_or(|(_, _, first)| *first == index)
             && member.time <= self.now + stretch(self.slack.0, effective)
-            && self.is_near(index)
+            && self.is_within(index, self.reach())
+    }
+
+    /// How far ahead of the furthest behind a member may be that spends slack. As far as the bounds allow where there are always
+    /// enough others to choose from, or they would be broken as soon as the only one who waits is too far ahead and no slot may stay
+    /// free. Slack beyond a call counts for nothing there: each waits until all others have caught up with what it spent.
+    fn reach(&self) -> u64 {
+        let (slack, dearest) = (self.slack.0, self.dearest.cost());
+        let due = self.classes.most_due();
+        if due <= HALF || (due <= 3 * HALF / 2 && self.waiting.len() > ENOUGH) {
+            dearest.saturating_add(slack.min(dearest.saturating_sub(slack)))
+        } else {
+            slack.min(dearest)
+        }
     }
 
     /// The virtual deadline of a member that waits.

@@ -13,7 +13,7 @@ const C: f64 = DEAREST as f64;
 fn crowd(seed: u64) -> Crowd {
     let mut random = StdRng::seed_from_u64(seed);
     let slots = random.random_range(1..=6_u32);
-    let slack = [0, 5_000, 20_000][random.random_range(0..3)];
+    let slack = [0, 5_000, 20_000, DEAREST, 2 * DEAREST][random.random_range(0..5)];
     let kinds = [(12, 24, 35..=65), (3, 9, 30..=70), (7, 12, 20..=80), (3, 9, 40..=60), (5, 9, 0..=100)];
     let (least, most, levels) = kinds[random.random_range(0..kinds.len())].clone();
     let least = least.max(slots as usize + 1);
@@ -24,24 +24,21 @@ fn crowd(seed: u64) -> Crowd {
 
 /// A thousand crowds of 1,000 decisions; with `AGENTOS_SOAK` 8 crowds of a million each.
 ///
-/// Who is due more than a slot has one; it is neither ahead nor behind, and the others keep the bounds among themselves. They are
-/// wider by as many calls as there may be nobody to choose from. Say three equals are on two slots: the two that are warm went
-/// before the third, each ahead of it by `2C + L` now. It gets a slot, for a short call; the other slot is free, and the one that
-/// waits for it must go, whatever it had: no slot stays free. It takes that somebody is due more than half of a slot, so that few
-/// wait. And say one is due nearly a whole slot of two: once it has had more than its due it must let another go, and then both
-/// slots may be at the start of calls of the dearest kind. It waits for `C`, nobody could have known a better moment, and it makes
-/// up for that at the rate at which it is due less than a slot, in a hundred calls if it is due 0.99: until then the others are
-/// ahead by what it lost, more than once if that happens again.
+/// Who is due more than a slot has one; it is neither ahead nor behind, and the others keep the bounds among themselves. Where one
+/// of them is due more than four fifths of a slot they are wider by a call, since no slot stays free and no call is interrupted. Say
+/// one is due nearly a whole slot of two: once it has had more than its due it must let another go, and then both slots may be at
+/// the start of calls of the dearest kind. It waits for `C`, nobody could have known a better moment, and it makes up for that at
+/// the rate at which it is due less than a slot, in a hundred calls if it is due 0.99: until then the others are ahead by what it
+/// lost, more than once if that happens again.
 #[test]
 fn nobody_is_ahead_or_apart_by_more_than_the_bounds() {
-    let (mut most_ahead, mut most_apart) = ([0.0_f64; 3], [0.0_f64; 3]);
+    let (mut most_ahead, mut most_apart) = ([0.0_f64; 2], [0.0_f64; 2]);
     let (seeds, decisions) = walks(1_000, 8);
-    let (mut with_capped, mut cornered) = (0, [0; 3]);
+    let (mut with_capped, mut cornered) = (0, [0; 2]);
     for seed in 0..seeds {
         let mut crowd = crowd(seed);
         let capped: Vec<usize> = (0..crowd.weights.len()).filter(|number| crowd.is_capped(*number)).collect();
-        let (due, most_due) = (crowd.due(), crowd.most_due());
-        let corner = usize::from(most_due > 0.5) + usize::from(most_due > 0.8);
+        let (due, corner) = (crowd.due(), usize::from(crowd.most_due() > 0.8));
         cornered[corner] += 1;
         with_capped += usize::from(!capped.is_empty());
         let (calls, slack) = (corner as f64 + 1.0, crowd.slack as f64);
@@ -66,9 +63,7 @@ fn nobody_is_ahead_or_apart_by_more_than_the_bounds() {
         }
     }
     println!("{seeds} crowds of {decisions} decisions, {with_capped} with members due more than a slot");
-    println!(
-        "the heaviest of the others is due up to half of a slot, to four fifths, to all: {cornered:?} crowds"
-    );
+    println!("the heaviest of the others is due up to four fifths of a slot, or more: {cornered:?} crowds");
     println!("at most {most_ahead:.3?} of the bounds ahead, {most_apart:.3?} of the bounds apart");
 }
 
@@ -88,34 +83,29 @@ fn without_slack_equals_differ_by_one_call() {
 
 /// A thousand crowds of 1,000 decisions; with `AGENTOS_SOAK` 8 crowds of a million each.
 ///
-/// `n` equals on `M` slots that serve a token a microsecond. Without slack, who asks has a slot within `(n - 1) 2C / M` and one
-/// call, that which is under way. With slack that would be `2C + L` for each if all started level. But who asks may have spent
-/// slack itself: it waits until each of the others has caught up by `C + L`, and goes at the latest when each is ahead of it by
-/// `2C + L`: that makes `3C + 2L` for each. Where `L` is less than half of `C`, hardly any crowd exceeds `2C + L`.
+/// `n` equals on `M` slots that serve a token a microsecond: who asks has a slot within `(n - 1) (2C + L) / M` and one call, that
+/// which is under way. A slack of more than two fifths of a call but less than one is spent up to `2C` ahead of the furthest behind,
+/// and who asks right after that waits until all others have caught up: up to a quarter longer.
 #[test]
 fn equals_wait_no_longer_than_the_bound() {
     let (seeds, decisions) = walks(1_000, 8);
-    let (mut longest, mut beyond) = (0.0_f64, 0);
+    let mut longest = [0.0_f64; 2];
     for seed in 0..seeds {
         let mut random = StdRng::seed_from_u64(seed);
         let slots = random.random_range(1..=6_u32);
-        let slack = [0, 5_000, 20_000, DEAREST, 2 * DEAREST][random.random_range(0..5)];
+        let slack = [0, 5_000, 20_000, 30_000, DEAREST, 2 * DEAREST][random.random_range(0..6)];
         let count = random.random_range(slots as usize + 1..=30);
         let mut crowd = Crowd::new(seed, slots, slack, &vec![50; count], 1);
         (0..decisions).for_each(|_| crowd.decide());
-        let each = if slack == 0 { 2.0 * C } else { 3.0 * C + 2.0 * slack as f64 };
-        let bound = |each: f64| (count as f64 - 1.0) * each / f64::from(slots) + C;
+        let bound = (count as f64 - 1.0) * (2.0 * C + slack as f64) / f64::from(slots) + C;
+        let between = slack * 5 > DEAREST * 2 && slack < DEAREST;
+        let most = if between { 1.25 * bound } else { bound };
         let wait = crowd.longest as f64;
-        let most = bound(each);
         assert!(wait <= most, "seed {seed}: {count} on {slots} slots, slack {slack}: {wait} us of {most}");
-        let level = wait / bound(2.0 * C + slack as f64);
-        longest = longest.max(level);
-        beyond += u64::from(level > 1.0 && slack * 2 < DEAREST);
+        longest[usize::from(between)] = longest[usize::from(between)].max(wait / bound);
     }
-    println!("{seeds} crowds of {decisions} decisions: {longest:.3} of the bound for a level start");
-    assert!(
-        beyond * 50 <= seeds || decisions > 1_000,
-        "{beyond} of {seeds} waited for longer than from a level start"
+    println!(
+        "{seeds} crowds of {decisions} decisions: {longest:.3?} of the bound, the second with a slack between"
     );
 }
 

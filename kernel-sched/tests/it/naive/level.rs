@@ -7,6 +7,7 @@ const REQUEST: i128 = 50_000;
 /// Calls count for the dearest for one to two of these: 320,000 tokens of input at the middle weight.
 const WINDOW: i128 = 64 * REQUEST * SCALE / 1024;
 /// So many are looked at for one within the bounds.
+const ENOUGH: usize = 5;
 const LOOKED_AT: usize = 64;
 
 #[derive(Clone, Debug)]
@@ -280,7 +281,28 @@ impl<K: Copy + Eq + std::fmt::Debug> Level<K> {
             && member.waits.is_some()
             && self.capped().is_none_or(|capped| capped == key)
             && member.time <= self.now + self.stretch(self.slack, key)
-            && self.is_near(member)
+            && member.time <= self.least().unwrap() + self.stretch(self.reach(), key)
+    }
+
+    /// Of those who are awake and not capped, how much of a slot the heaviest is due, in 1,024 parts.
+    fn most_due(&self) -> i128 {
+        let awake = || self.members.iter().filter(|member| member.awake);
+        let capped = || awake().filter(|member| self.is_capped(member));
+        let weight = awake().map(|member| member.weight).sum::<i128>()
+            - capped().map(|member| member.weight).sum::<i128>();
+        let slots = self.slots - capped().map(|member| member.usable).sum::<i128>();
+        let heaviest = awake().filter(|member| !self.is_capped(member));
+        let heaviest = heaviest.map(|member| (member.weight / member.usable).max(1)).max();
+        heaviest.map_or(0, |heaviest| 1_024 * heaviest * slots / weight)
+    }
+
+    /// How far ahead of the furthest behind one may be that spends slack.
+    fn reach(&self) -> i128 {
+        let due = self.most_due();
+        if due <= 512 || (due <= 768 && self.waiting().count() > ENOUGH) {
+            return self.dearest() + self.slack.min((self.dearest() - self.slack).max(0));
+        }
+        self.slack.min(self.dearest())
     }
 
     pub(crate) fn deadline(&self, key: K) -> i128 {

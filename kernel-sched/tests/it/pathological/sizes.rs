@@ -1,9 +1,9 @@
 //! Calls of very different sizes.
 
-use kernel_sched::{Fifo, LeastAttained, Micros};
+use kernel_sched::{Fifo, LeastAttained};
 
 use super::pool::{Policy, Pool, agent};
-use super::{apart, bounded, wait};
+use super::{WarmFirst, apart, bounded, wait};
 
 #[test]
 fn one_heavy_against_many_light() {
@@ -86,6 +86,5 @@ fn a_freak_call_is_forgotten() {
         });
         (most.max().unwrap(), 2 * apart(10_000))
     };
-    let loose = kernel_sched::Fair::new().with_slack(FREAK).with_slice(Micros(u64::MAX));
-    bounded(case, loose);
+    bounded(case, WarmFirst::default());
 }
