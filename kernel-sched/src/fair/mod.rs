@@ -6,8 +6,8 @@
 //!
 //! **Warm slots.** A process whose context is still in the free slot's cache saves most of its prefill. It goes first while
 //! it is at most `L` (the slack) ahead of its due and not too far ahead of the furthest behind: at most `L + C`, `C` being the cost
-//! of the dearest call of late, and less where few wait to choose from or where `L` is more than half of `C`. A turn on one slot
-//! lasts a slice of use at most. `L` is the one price of cache hits in fairness.
+//! of the dearest call of late, and less where few wait to choose from. A turn on one slot lasts a slice of use at most. `L` is the
+//! one price of cache hits in fairness.
 //!
 //! **Patience.** Who has waited longer than that may spend slack too, before the warm: where more is asked for than the slots
 //! give, the longest wait would otherwise be that of those who are a little ahead of their due.
@@ -18,7 +18,8 @@
 //! others share the rest. Who is due more than four fifths of a slot but not all of it makes up for a call that it had to wait for
 //! with a fifth of a slot at most, and no slot stays free and no call is interrupted for the sake of a bound: beside such a one they
 //! are `2C + L` and `(4C + L) / w`. Among `n` equals on `M` slots that serve a cost of `r` a second each, who asks has a slot within
-//! `(n - 1) (2C + L) / (M r)` and one call; with a slack between two fifths of `C` and `C`, within a quarter more.
+//! `(n - 1) (2C + L) / (M r)` and one call if `L` is at most a quarter of `C`. Who spent more slack waits until all others have
+//! caught up with that: `3C + 2L` for each.
 //!
 //! When a weight, the number of slots or who asks changes, what each is behind or ahead stays as many tokens, but who could not
 //! have used more claims `C` at most. What [`Scheduler::take`] gives out of turn is charged, and outside these bounds until the

@@ -441,17 +441,14 @@ impl Queue {
             && self.is_within(index, self.reach())
     }
 
-    /// How far ahead of the furthest behind a member may be that spends slack. As far as the bounds allow where there are always
-    /// enough others to choose from, or they would be broken as soon as the only one who waits is too far ahead and no slot may stay
-    /// free. Slack beyond a call counts for nothing there: each waits until all others have caught up with what it spent.
+    /// How far ahead of the furthest behind a member may be that spends slack: as far as the bounds allow where there are always
+    /// enough others to choose from. Where there are not they would be broken as soon as the only one who waits is too far ahead,
+    /// since no slot may stay free.
     fn reach(&self) -> u64 {
         let (slack, dearest) = (self.slack.0, self.dearest.cost());
         let due = self.classes.most_due();
-        if due <= HALF || (due <= 3 * HALF / 2 && self.waiting.len() > ENOUGH) {
-            dearest.saturating_add(slack.min(dearest.saturating_sub(slack)))
-        } else {
-            slack.min(dearest)
-        }
+        let enough = due <= HALF || (due <= 3 * HALF / 2 && self.waiting.len() > ENOUGH);
+        if enough { slack.saturating_add(dearest) } else { slack.min(dearest) }
     }
 
     /// The virtual deadline of a member that waits.

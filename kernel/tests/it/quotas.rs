@@ -214,6 +214,20 @@ async fn the_system_and_tenants_keep_their_rates() {
     assert!(waited >= Duration::from_millis(1_000), "{waited:?}");
 }
 
+/// What an answer may be at most it hardly ever is: with that held, the tenth call would wait for a minute.
+#[tokio::test]
+async fn a_rate_holds_what_a_call_is_expected_to_use() {
+    let kernel = kernel().build().await.unwrap();
+    let rate = RateLimit::new(RateUnit::Tokens, 4_200, Millis(3_600_000)).unwrap();
+    let long = Call::Infer(InferArgs { max_output: Tokens(4_000), ..InferArgs::default() });
+    let page = NewPage::text(PageKind::User, "Is it so?");
+    let thinker = steps(&[(1, vec![Call::PageAlloc { pages: vec![page] }]), (20, vec![long])]);
+    let pid = kernel.spawn(Spec { rates: vec![rate], ..thinker }).await.unwrap();
+    let run = tokio::time::timeout(Duration::from_secs(20), timed(&kernel, &[pid])).await;
+    let (_, waited) = run.expect("nothing waits for the rate");
+    assert!(waited < Duration::from_millis(500), "{waited:?}");
+}
+
 #[tokio::test]
 async fn one_that_waits_for_a_rate_can_be_killed_and_holds_nobody_up() {
     let rate = RateLimit::new(RateUnit::Calls, 2, Millis(1_000)).unwrap().with_burst(1);

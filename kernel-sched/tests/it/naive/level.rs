@@ -300,7 +300,7 @@ impl<K: Copy + Eq + std::fmt::Debug> Level<K> {
     fn reach(&self) -> i128 {
         let due = self.most_due();
         if due <= 512 || (due <= 768 && self.waiting().count() > ENOUGH) {
-            return self.dearest() + self.slack.min((self.dearest() - self.slack).max(0));
+            return self.dearest() + self.slack;
         }
         self.slack.min(self.dearest())
     }
