@@ -218,7 +218,7 @@ async fn the_system_and_tenants_keep_their_rates() {
 #[tokio::test]
 async fn a_rate_holds_what_a_call_is_expected_to_use() {
     let kernel = kernel().build().await.unwrap();
-    let rate = RateLimit::new(RateUnit::Tokens, 4_200, Millis(3_600_000)).unwrap();
+    let rate = RateLimit::new(RateUnit::Tokens, 4_200, Millis(3_600_000)).unwrap().with_burst(4_200);
     let long = Call::Infer(InferArgs { max_output: Tokens(4_000), ..InferArgs::default() });
     let page = NewPage::text(PageKind::User, "Is it so?");
     let thinker = steps(&[(1, vec![Call::PageAlloc { pages: vec![page] }]), (20, vec![long])]);
