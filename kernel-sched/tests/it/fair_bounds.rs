@@ -25,11 +25,12 @@ fn crowd(seed: u64) -> Crowd {
 /// A thousand crowds of 1,000 decisions; with `AGENTOS_SOAK` 8 crowds of a million each.
 ///
 /// Who is due more than a slot has one; it is neither ahead nor behind, and the others keep the bounds among themselves. Where one
-/// of them is due more than four fifths of a slot they are wider by a call, since no slot stays free and no call is interrupted. Say
-/// one is due nearly a whole slot of two: once it has had more than its due it must let another go, and then both slots may be at
-/// the start of calls of the dearest kind. It waits for `C`, nobody could have known a better moment, and it makes up for that at
-/// the rate at which it is due less than a slot, in a hundred calls if it is due 0.99: until then the others are ahead by what it
-/// lost, more than once if that happens again.
+/// of them is due more than four fifths of a slot they are wider by a call, and no scheduler that keeps all slots busy and interrupts
+/// nobody could do without that. Say one is due 0.99 of a slot of two, there is no slack, and all calls cost `C`. It is ahead by a
+/// hundredth of `C` after each, so that another call would take it over the bound: it must let another go. The other slot may be at
+/// the start of a call too, so it waits for `C` and is behind by as much, which takes it a hundred calls to make up for. Until then
+/// the others are ahead by that together, and whoever of them is the only one to wait for the second slot must go, and is ahead by
+/// what it was and `C`.
 #[test]
 fn nobody_is_ahead_or_apart_by_more_than_the_bounds() {
     let (mut most_ahead, mut most_apart) = ([0.0_f64; 2], [0.0_f64; 2]);
