@@ -176,6 +176,18 @@ impl PostgresOptions {
         timed(&target.options, self.read_timeout)
     }
 
+    /// As a reader, with the schema that pgvector lies in behind the store's own.
+    pub(super) fn memory(&self, target: &Target, home: &str) -> PgConnectOptions {
+        self.reader(target).options([("search_path", format!("{}, {home}", target.schema))])
+    }
+
+    /// As [`PostgresOptions::memory`], for what takes as long as it takes: the server looks every second whether
+    /// somebody still waits for it.
+    pub(super) fn builder(&self, target: &Target, home: &str) -> PgConnectOptions {
+        self.memory(target, home)
+            .options([("statement_timeout", "0"), ("client_connection_check_interval", "1000")])
+    }
+
     pub(super) fn migrator(&self, target: &Target) -> PgConnectOptions {
         timed(&target.options, MIGRATION)
     }
