@@ -61,6 +61,8 @@ mod error;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod failpoint;
 mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod pack;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]

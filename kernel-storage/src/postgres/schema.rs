@@ -19,6 +19,7 @@ const APPLICATION_ID: i32 = 0x4167_4F53;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_initial.sql"),
     include_str!("../../migrations/postgres/0002_memory.sql"),
+    include_str!("../../migrations/postgres/0003_packed.sql"),
 ];
 
 /// pgvector before this one has no iterative scans.

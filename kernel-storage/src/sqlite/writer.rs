@@ -215,9 +215,20 @@ impl Writer {
 
     async fn sweep(&mut self) -> Result<u64, StoreError> {
         let conn = self.connection("sweep").await?;
-        let sweep = "DELETE FROM blob WHERE hash NOT IN (SELECT hash FROM blob_ref)";
-        let result = failpoint::SWEEP.around(sqlx::query(sweep).execute(conn)).await;
-        let result = result.map(|done| done.rows_affected()).map_err(|error| fault("sweep", error));
+        // What is the base of another goes when that has gone.
+        let sweep = "DELETE FROM blob WHERE hash NOT IN (SELECT hash FROM blob_ref) \
+                     AND hash NOT IN (SELECT base FROM blob WHERE base IS NOT NULL)";
+        let sweeps = async {
+            let mut removed = 0;
+            loop {
+                match sqlx::query(sweep).execute(&mut *conn).await?.rows_affected() {
+                    0 => return Ok(removed),
+                    more => removed += more,
+                }
+            }
+        };
+        let result: Result<u64, sqlx::Error> = failpoint::SWEEP.around(sweeps).await;
+        let result = result.map_err(|error| fault("sweep", error));
         if let Err(error) = &result {
             self.recover(error).await;
         }

@@ -16,6 +16,7 @@ mod points;
 mod postgres;
 mod sample;
 mod schema;
+mod size;
 mod sqlite;
 mod stale;
 mod vectors;

@@ -231,7 +231,8 @@ async fn a_database_of_version_1_is_migrated_and_keeps_what_it_has() {
     store.commit(vec![step(pid(1), Epoch(1), 1)]).await.unwrap();
     store.close().await.unwrap();
     let first = "DROP TABLE memory; DROP TABLE memory_model; DROP TABLE memory_namespace; \
-        DROP TABLE value_past; ALTER TABLE event DROP COLUMN state; PRAGMA user_version = 1";
+        DROP TABLE value_past; ALTER TABLE event DROP COLUMN state; \
+        ALTER TABLE blob DROP COLUMN form; ALTER TABLE blob DROP COLUMN base; PRAGMA user_version = 1";
     run_sql(&path, first).await;
     let error = SqliteStore::attach(&path).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Schema, "{error}");

@@ -122,7 +122,7 @@ async fn schemas_of_other_builds_and_programs_are_refused_and_left_alone() {
     let place = Place::new();
     place.open().await.close().await.unwrap();
     let cases = [
-        ("UPDATE schema_version SET version = 77", "schema version 77, this build reads versions 1 to 2"),
+        ("UPDATE schema_version SET version = 77", "schema version 77, this build reads versions 1 to 3"),
         ("UPDATE schema_version SET version = 0", "schema version 0"),
         ("UPDATE schema_version SET version = 1, application_id = 5", "another program's (application id 5"),
         ("DROP TABLE schema_version", "no table schema_version of ours"),

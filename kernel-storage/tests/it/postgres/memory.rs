@@ -270,7 +270,7 @@ async fn a_database_of_version_1_is_migrated_and_keeps_what_it_has() {
     store.commit(vec![step(pid(1), Epoch(42), 1)]).await.unwrap();
     store.remember(vec![item("n", "id", "word")]).await.unwrap();
     assert_eq!(ids(&store, search("n", "word")).await, ["id"]);
-    assert_eq!(place.text("SELECT version::text FROM {s}.schema_version").await, "2");
+    assert_eq!(place.text("SELECT version::text FROM {s}.schema_version").await, "3");
 }
 
 #[tokio::test]
