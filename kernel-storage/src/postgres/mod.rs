@@ -5,6 +5,7 @@
 //! statement ([`statement`]); a pool of connections reads ([`read`]). Long-term memory has connections of its own ([`vectors`]). A connection that is cut or a server that is
 //! started again is no error of a caller's for as long as the options are patient ([`tries`]).
 
+mod archive;
 mod arrivals;
 mod failpoint;
 mod fault;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::oneshot;
 
 #[cfg(feature = "failpoints")]
@@ -68,6 +69,8 @@ struct Shared {
     batcher: Batcher<Work>,
     reader: Reader,
     memory: Memory,
+    /// For writes that take long: processes that come whole.
+    copier: PgConnectOptions,
     attached: bool,
 }
 
@@ -112,7 +115,9 @@ impl PostgresStore {
         let batcher = Batcher::start(options.limits(attached), lane);
         let reader = Reader::new(pool, options.read_timeout, patience);
         let memory = Memory::new(options, target, home);
-        Self { shared: Arc::new(Shared { batcher, reader, memory, attached }) }
+        Self {
+            shared: Arc::new(Shared { batcher, reader, memory, copier: options.copier(target), attached }),
+        }
     }
 
     /// Finishes what is queued and closes the connections, for all clones.

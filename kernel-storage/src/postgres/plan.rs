@@ -12,7 +12,7 @@ use crate::pack::Packed;
 use crate::work::Work;
 
 /// The most mail of one statement: its place in the list is 16 bits of its arrival.
-const MAIL: usize = 1 << 15;
+pub(super) const MAIL: usize = 1 << 15;
 
 /// A commit, or mail from outside: the least that is written or not.
 #[derive(Clone, Copy, Debug)]

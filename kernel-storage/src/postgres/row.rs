@@ -101,6 +101,14 @@ pub(super) fn value(row: &PgRow) -> Result<(String, String), StoreError> {
     Ok((columns.text("name", columns.bytes("name")?)?, columns.text("value", columns.bytes("value")?)?))
 }
 
+/// What a name had, from which number of records on.
+pub(super) fn past_value(row: &PgRow) -> Result<(String, u64, Option<String>), StoreError> {
+    let columns = Columns { table: "value_past", row };
+    let value: Option<&[u8]> = columns.get("value")?;
+    let value = value.map(|value| columns.text("value", value)).transpose()?;
+    Ok((columns.text("name", columns.bytes("name")?)?, columns.number("number")?, value))
+}
+
 /// What `SELECT hash, form, base, bytes FROM blob` found.
 pub(super) fn blob(row: &PgRow) -> Result<Packed, StoreError> {
     let columns = Columns { table: "blob", row };

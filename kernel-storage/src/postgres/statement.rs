@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::plan::Part;
 use crate::pack::Packed;
-use crate::{StoreError, StoreErrorKind};
+use crate::{ProcessCopy, StoreError, StoreErrorKind};
 
 /// Compares numbers of 64 bits as unsigned ones.
 const UNSIGNED: &str = "# '-9223372036854775808'::int8";
@@ -65,6 +65,36 @@ impl<'a> Rows<'a> {
         Ok(rows)
     }
 
+    /// Those of a process that comes whole, with the states of the records that ended commits, by their numbers.
+    pub(super) fn of_copy(copy: &'a ProcessCopy, states: &'a [(u64, Vec<u8>)]) -> Result<Self, StoreError> {
+        let pid = copy.row.pid;
+        let state = |record: &Record| {
+            let at = states.binary_search_by_key(&record.number, |(number, _)| *number).ok()?;
+            Some(&*states[at].1)
+        };
+        let mut rows = Self {
+            created: vec![Row { row: &copy.row, before: Some(0) }],
+            records: copy.records.iter().map(|record| Versioned { record, state: state(record) }).collect(),
+            set: copy.values.iter().map(|(name, value)| (pid, &**name, &**value)).collect(),
+            past: copy
+                .past
+                .iter()
+                .map(|(name, number, value)| (pid, &**name, *number, value.as_deref()))
+                .collect(),
+            references: copy.blobs.iter().map(|blob| (blob.hash, pid)).collect(),
+            ..Self::default()
+        };
+        // Of a process that ended nothing has to be remembered.
+        if !copy.row.exited {
+            rows.consumed = copy.consumed.iter().map(|id| (pid, *id)).collect();
+        }
+        for mail in copy.inbox.iter().chain(&copy.sent) {
+            // It comes with the process or not at all.
+            rows.sent.push(Sent { owner: Some(pid), mail, body: encoded(mail)? });
+        }
+        Ok(rows)
+    }
+
     fn take(&mut self, part: &Part<'a>) -> Result<(), StoreError> {
         let owner = part.commit.map(|commit| commit.row.pid);
         if let Some(commit) = part.commit {
@@ -99,10 +129,7 @@ impl<'a> Rows<'a> {
             if own && part.commit.is_some_and(|commit| commit.consumed.contains(&mail.id)) {
                 continue;
             }
-            let body = serde_json::to_vec(&mail.body).map_err(|error| {
-                StoreError::new(StoreErrorKind::Invalid, "post", format!("mail cannot be encoded: {error}"))
-            })?;
-            self.sent.push(Sent { owner, mail, body });
+            self.sent.push(Sent { owner, mail, body: encoded(mail)? });
         }
         Ok(())
     }
@@ -286,6 +313,12 @@ impl<'a> Rows<'a> {
         query.push(" WITH ORDINALITY AS s (owner, recipient, sender, number, sent_at, body, place) WHERE owner IS NULL OR ");
         query.applied("s.owner").push(" ON CONFLICT DO NOTHING)");
     }
+}
+
+fn encoded(mail: &Mail) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(&mail.body).map_err(|error| {
+        StoreError::new(StoreErrorKind::Invalid, "post", format!("mail cannot be encoded: {error}"))
+    })
 }
 
 fn unnest_rows(query: &mut Statement, rows: &[Row<'_>]) {

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::archive::ArchiveWork;
 use super::fault::{fault, of_one_row};
 use super::head::HeadFile;
 use super::lock::StoreLock;
@@ -30,6 +31,7 @@ pub(super) enum Request {
     Memory(MemoryWork),
     Claim(Answer<Epoch>),
     Sweep(Answer<u64>),
+    Archive(ArchiveWork),
     /// The most pages that the database may have.
     Limit(u32, Answer<()>),
     Close(Answer<()>),
@@ -83,6 +85,7 @@ impl Writer {
                 // A caller that has gone needs no answer: here and below.
                 Some(Request::Claim(answer)) => drop(answer.send(self.claim().await)),
                 Some(Request::Sweep(answer)) => drop(answer.send(self.sweep().await)),
+                Some(Request::Archive(work)) => self.archive(work).await,
                 Some(Request::Limit(pages, answer)) => drop(answer.send(self.limit(pages).await)),
                 Some(Request::Close(answer)) => return self.close(Some(answer)).await,
                 None => return self.close(None).await,
@@ -188,6 +191,14 @@ impl Writer {
                     head.commit(&checked.commit.row);
                 }
             }
+        }
+    }
+
+    /// Tells the head file of something.
+    pub(super) fn noted(&mut self, tell: impl FnOnce(&mut HeadFile)) {
+        if let Some(Guard { head, .. }) = &mut self.guard {
+            tell(head);
+            head.changed();
         }
     }
 
