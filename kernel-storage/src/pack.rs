@@ -13,7 +13,7 @@ use kernel_types::BlobHash;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::get_frame_content_size;
 
-use crate::Blob;
+use crate::{Blob, StoreError, StoreErrorKind};
 
 /// As they are.
 pub(crate) const PLAIN: i16 = 0;
@@ -72,7 +72,7 @@ pub(crate) fn pack(blobs: &[Blob]) -> Vec<Packed> {
 fn bases<'a>(before: &'a [Blob], packed: &'a [Packed], blob: &'a Blob) -> impl Iterator<Item = &'a Blob> {
     let fits = |base: &Blob| {
         let length = base.bytes.len();
-        length <= LARGEST_BASE && length >= LEAST && length >= blob.bytes.len() / 8 && base.hash != blob.hash
+        (LEAST..=LARGEST_BASE).contains(&length) && length >= blob.bytes.len() / 8 && base.hash != blob.hash
     };
     let both = before.iter().zip(packed).rev();
     both.filter(move |(base, packed)| packed.base.is_none() && fits(base)).map(|(base, _)| base).take(BASES)
@@ -129,8 +129,16 @@ impl Unpacking {
         missing
     }
 
+    /// The bytes of a body, if it is here. That one is damaged is an error that names it.
+    pub(crate) fn body(&mut self, hash: &BlobHash) -> Result<Option<Arc<[u8]>>, StoreError> {
+        self.unpack(hash).map_err(|what| {
+            let message = format!("table blob, row {hash}: {what}");
+            StoreError::new(StoreErrorKind::Corrupt, "read", message)
+        })
+    }
+
     /// The bytes of a body, if it is here, or what is wrong with it.
-    pub(crate) fn unpack(&mut self, hash: &BlobHash) -> Result<Option<Arc<[u8]>>, String> {
+    fn unpack(&mut self, hash: &BlobHash) -> Result<Option<Arc<[u8]>>, String> {
         let mut chain = Vec::new();
         let mut next = Some(*hash);
         while let Some(hash) = next.filter(|hash| !self.whole.contains_key(hash)) {
@@ -147,6 +155,7 @@ impl Unpacking {
             let packed = &self.stored[&hash];
             let base = packed.base.and_then(|base| self.whole.get(&base));
             let whole = match packed.form {
+                PLAIN if packed.base.is_some() => return Err("it has a base and is not packed".to_owned()),
                 PLAIN => Arc::clone(&packed.bytes),
                 FRAME => unframe(&packed.bytes, base.map_or(&[], |base| base))?.into(),
                 other => return Err(format!("form {other} is not known")),
@@ -217,6 +226,8 @@ mod tests {
         alone.add(packed[1].clone());
         assert_eq!(alone.missing(), [one]);
         assert!(alone.unpack(&other).is_err_and(|what| what.contains("missing")));
+        let error = alone.body(&other).unwrap_err().to_string();
+        assert!(error.contains(&other.to_string()) && error.contains(&one.to_string()), "{error}");
         let mut circle = Unpacking::default();
         circle.add(Packed { base: Some(other), ..packed[0].clone() });
         circle.add(packed[1].clone());

@@ -133,9 +133,8 @@ impl Reader {
             bases = found.missing();
             bases.retain(|base| !before.contains(base));
         }
-        let mut unpack = |hash: &BlobHash| found.unpack(hash).map_err(|what| row::damaged_blob(hash, &what));
         let is_there = |hash: &BlobHash| there.binary_search(hash).is_ok();
-        hashes.iter().map(|hash| if is_there(hash) { unpack(hash) } else { Ok(None) }).collect()
+        hashes.iter().map(|hash| if is_there(hash) { found.body(hash) } else { Ok(None) }).collect()
     }
 
     /// Adds bodies as they are stored; says which of them there are.

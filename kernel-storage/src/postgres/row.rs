@@ -121,12 +121,6 @@ pub(super) fn blob(row: &PgRow) -> Result<Packed, StoreError> {
     })
 }
 
-/// The error of a body that cannot be unpacked.
-pub(super) fn damaged_blob(hash: &BlobHash, what: &str) -> StoreError {
-    let message = format!("table blob, row {hash}, column bytes: {what}");
-    StoreError::new(StoreErrorKind::Corrupt, "read", message)
-}
-
 pub(super) fn blob_hash(row: &PgRow) -> Result<BlobHash, StoreError> {
     Columns { table: "blob", row }.hash("hash")
 }

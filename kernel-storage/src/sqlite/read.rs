@@ -96,8 +96,7 @@ impl Reader {
             bases = found.missing();
             bases.retain(|base| !before.contains(base));
         }
-        let unpack = |hash: &BlobHash| found.unpack(hash).map_err(|what| row::damaged_blob(hash, &what));
-        hashes.iter().map(unpack).collect()
+        hashes.iter().map(|hash| found.body(hash)).collect()
     }
 
     async fn packed(&self, hashes: &[BlobHash], found: &mut Unpacking) -> Result<(), StoreError> {

@@ -108,12 +108,6 @@ pub(super) fn blob(row: &SqliteRow) -> Result<Packed, StoreError> {
     })
 }
 
-/// The error of a body that cannot be unpacked.
-pub(super) fn damaged_blob(hash: &BlobHash, what: &str) -> StoreError {
-    let message = format!("table blob, row {hash}, column bytes: {what}");
-    StoreError::new(StoreErrorKind::Corrupt, "read", message)
-}
-
 pub(super) fn blob_hash(row: &SqliteRow) -> Result<BlobHash, StoreError> {
     Columns { table: "blob", row }.hash("hash")
 }

@@ -71,11 +71,11 @@ async fn talk(store: &Arc<dyn Store>, messages: std::ops::RangeInclusive<u64>) {
     }
 }
 
-fn check(sizes: [u64; 3], most: f64) {
+#[track_caller]
+fn check(sizes: [u64; 3]) {
     let raw = 400 * LENGTH as u64;
     let ratios = [sizes[1] - sizes[0], sizes[2] - sizes[1]].map(|bytes| bytes as f64 / raw as f64);
-    println!("{ratios:.3?} bytes of the database a byte that was said");
-    assert!(ratios.iter().all(|ratio| *ratio < most), "{ratios:?}");
+    assert!(ratios.iter().all(|ratio| *ratio < 1.2), "{ratios:?}");
     // Twice as much takes twice as much.
     assert!(ratios[1] < 1.15 * ratios[0], "{ratios:?}");
 }
@@ -91,7 +91,7 @@ async fn a_growing_conversation_on_sqlite() {
         store.close().await.unwrap();
         sizes.push(std::fs::metadata(&path).unwrap().len());
     }
-    check(sizes.try_into().unwrap(), 1.2);
+    check(sizes.try_into().unwrap());
 }
 
 #[tokio::test]
@@ -105,10 +105,7 @@ async fn a_growing_conversation_on_postgres() {
         run_sql(&place.url, &format!("VACUUM (FULL) {}.agent", place.schema)).await;
         let size = "SELECT sum(pg_total_relation_size(oid))::text FROM pg_class \
                     WHERE relnamespace = '{s}'::regnamespace AND relkind = 'r'";
-        println!("{}", place.text("SELECT string_agg(relname || ' ' || pg_total_relation_size(oid), ', ') FROM pg_class \
-            WHERE relnamespace = '{s}'::regnamespace AND relkind = 'r' AND pg_total_relation_size(oid) > 50000").await);
         sizes.push(place.text(size).await.parse().unwrap());
     }
-    // Its rows have headers of 24 bytes, and its indexes of hashes are two thirds full.
-    check(sizes.try_into().unwrap(), 1.35);
+    check(sizes.try_into().unwrap());
 }

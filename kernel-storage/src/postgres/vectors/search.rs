@@ -85,12 +85,12 @@ async fn found(session: &mut Session, search: &MemorySearch) -> Result<Outcome, 
         }
     }
     let [words, vector] = &lists;
-    let fused = fuse(words.as_ref().map(keys), vector.as_ref().map(keys), search.k, |id| id);
+    let fused = fuse(words.as_deref().map(keys), vector.as_deref().map(keys), search.k, |id| id);
     let hits = hits(session, &search.namespace, known.space, &fused).await?;
     Ok(Outcome { hits, wanted })
 }
 
-fn keys(list: &Vec<Scored<String>>) -> Vec<Scored<&str>> {
+fn keys(list: &[Scored<String>]) -> Vec<Scored<&str>> {
     list.iter().map(|(id, score)| (id.as_str(), *score)).collect()
 }
 
