@@ -153,7 +153,6 @@ async fn a_growing_conversation_takes_so_many_bytes_for_each_that_was_said() {
     let (whole, whole_raw) = talk(&folder.path().join("whole.db"), 70).await;
     let ratio = |bytes: u64, raw: u64| (bytes - none) as f64 / raw as f64;
     let (half, whole) = (ratio(half, half_raw), ratio(whole, whole_raw));
-    println!("{half:.3} and {whole:.3} bytes of the database a byte that was said");
     // Less than half of that is texts: each call has two records, with hashes and salts that nothing makes smaller.
     assert!(whole < 3.0, "{whole:.3} bytes of the database a byte that was said");
     assert!((whole - half).abs() < 0.3, "twice as much said takes twice as much: {half:.3} and {whole:.3}");
