@@ -1,15 +1,24 @@
-//! Long-term memory on SQLite, 384 numbers a vector, clustered as embeddings of texts are: how long a search takes
+//! Long-term memory on SQLite and on PostgreSQL, 384 numbers a vector, clustered as embeddings of texts are: how long a search takes
 //! exactly and by the index, how much of the ten nearest the index finds, what one in a hundred costs by a filter, how
 //! fast items are remembered, and how long loading and indexing a namespace takes.
 //!
-//! Prints percentiles, since a mean hides those who wait. `MEMORY_ITEMS=10000` takes that size alone.
+//! Prints percentiles, since a mean hides those who wait. `MEMORY_ITEMS=10000` takes that size alone, `MEMORY_STORE=sqlite`
+//! or `postgres` that store.
+//!
+//! `.ci/services start postgres; eval "$(.ci/services env)"; cargo bench -p benches --bench storage_vectors`
 
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
+use tempfile::TempDir;
+
 use kernel_storage::{
-    Filter, MemoryItem, MemorySearch, Metadata, Scalar, SearchMode, SqliteStore, Vector, Vectors,
+    Filter, MemoryItem, MemorySearch, Metadata, PostgresOptions, PostgresStore, Scalar, SearchMode,
+    SqliteStore, Vector, Vectors,
 };
 use kernel_types::Pid;
 
@@ -19,6 +28,67 @@ const CLUSTERS: usize = 200;
 const QUERIES: usize = 300;
 const BATCH: usize = 500;
 const K: usize = 10;
+
+const SCHEMA: &str = "agentos_bench_vectors";
+
+/// A store to be measured.
+enum Memory {
+    Sqlite(SqliteStore, TempDir),
+    Postgres(PostgresStore),
+}
+
+impl Memory {
+    async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = SqliteStore::open(folder.path().join("store.db")).await.expect("a temporary folder");
+        Self::Sqlite(store, folder)
+    }
+
+    async fn postgres() -> Self {
+        let url = std::env::var("AGENTOS_TEST_POSTGRES").expect("`.ci/services env` says it");
+        let options = PgConnectOptions::from_str(&url).expect("a URL");
+        let mut conn = options.disable_statement_logging().connect().await.expect("a server that runs");
+        clear(&mut conn).await;
+        let settings = "SELECT current_setting('server_version') || ', shared_buffers ' || current_setting('shared_buffers')";
+        let settings: String = sqlx::query_scalar(settings).fetch_one(&mut conn).await.expect("a setting");
+        println!("PostgreSQL {settings}");
+        let store =
+            PostgresStore::open(PostgresOptions::new(url).schema(SCHEMA)).await.expect("a server that runs");
+        Self::Postgres(store)
+    }
+
+    fn vectors(&self) -> &dyn Vectors {
+        match self {
+            Self::Sqlite(store, _) => store,
+            Self::Postgres(store) => store,
+        }
+    }
+
+    async fn index(&self) {
+        let done = match self {
+            Self::Sqlite(store, _) => store.index_memory("bench").await,
+            Self::Postgres(store) => store.index_memory("bench").await,
+        };
+        done.expect("a healthy store");
+    }
+
+    async fn close(self) {
+        match self {
+            Self::Sqlite(store, _folder) => store.close().await.expect("a healthy disk"),
+            Self::Postgres(store) => {
+                store.close().await.expect("a healthy server");
+                let url = std::env::var("AGENTOS_TEST_POSTGRES").expect("it was there before");
+                let options = PgConnectOptions::from_str(&url).expect("a URL");
+                clear(&mut options.connect().await.expect("a server that runs")).await;
+            }
+        }
+    }
+}
+
+async fn clear(conn: &mut PgConnection) {
+    let drop = format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(conn).await.expect("the right to do it");
+}
 
 /// A small generator: the same data in every run.
 struct Random(u64);
@@ -81,7 +151,7 @@ fn percentiles(mut times: Vec<Duration>) -> String {
 }
 
 /// Runs searches one after the other; gives their times and the ids that each found.
-async fn run(store: &SqliteStore, searches: Vec<MemorySearch>) -> (Vec<Duration>, Vec<Vec<String>>) {
+async fn run(store: &dyn Vectors, searches: Vec<MemorySearch>) -> (Vec<Duration>, Vec<Vec<String>>) {
     let (mut times, mut found) = (Vec::new(), Vec::new());
     for search in searches {
         let start = Instant::now();
@@ -99,14 +169,13 @@ fn recall(found: &[Vec<String>], truth: &[Vec<String>]) -> f64 {
     hits as f64 / truth.iter().map(Vec::len).sum::<usize>() as f64
 }
 
-async fn measure(size: usize) {
-    println!("== {size} x {DIMENSION}");
+async fn measure(size: usize, name: &str) {
+    println!("== {size} x {DIMENSION}, {name}");
+    let memory = if name == "sqlite" { Memory::sqlite().await } else { Memory::postgres().await };
+    let store = memory.vectors();
     let mut random = Random(7);
     let centres: Vec<Vec<f32>> =
         (0..CLUSTERS).map(|_| (0..DIMENSION).map(|_| random.normal()).collect()).collect();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("store.db");
-    let store = SqliteStore::open(&path).await.expect("a temporary folder");
 
     let mut spent = Duration::ZERO;
     for batch in 0..size / BATCH {
@@ -133,23 +202,23 @@ async fn measure(size: usize) {
     let start = Instant::now();
     store.search(search(&queries[0], SearchMode::Exact)).await.expect("a healthy store");
     println!("load, at first search    {:>9.3?}", start.elapsed());
-    let (times, truth) = run(&store, all(SearchMode::Exact)).await;
+    let (times, truth) = run(store, all(SearchMode::Exact)).await;
     println!("exact                    {}", percentiles(times));
     let while_growing: Vec<_> = all(SearchMode::Auto).into_iter().take(50).collect();
-    let (times, _) = run(&store, while_growing).await;
+    let (times, _) = run(store, while_growing).await;
     println!("auto, index being built  {}", percentiles(times));
     let start = Instant::now();
-    store.index_memory("bench").await.expect("a healthy store");
+    memory.index().await;
     println!("index                    {:>9.3?}", start.elapsed());
     for (name, mode) in [("approximate", SearchMode::Approximate), ("auto", SearchMode::Auto)] {
-        let (times, found) = run(&store, all(mode)).await;
+        let (times, found) = run(store, all(mode)).await;
         println!("{name:<24} {}  recall@{K} {:.4}", percentiles(times), recall(&found, &truth));
     }
     let narrow = |mut search: MemorySearch| {
         search.filter = Some(Filter::Equals { field: "hundredth".to_owned(), value: Scalar::Number(42.0) });
         search
     };
-    let (times, found) = run(&store, all(SearchMode::Auto).into_iter().map(narrow).collect()).await;
+    let (times, found) = run(store, all(SearchMode::Auto).into_iter().map(narrow).collect()).await;
     let least = found.iter().map(Vec::len).min().unwrap_or_default();
     println!("auto, 1 % by a filter    {}  at least {least} of {K} found", percentiles(times));
     let half = |mut search: MemorySearch| {
@@ -157,14 +226,14 @@ async fn measure(size: usize) {
         search.filter = Some(Filter::Range { field, min: None, max: Some(Scalar::Number(49.0)) });
         search
     };
-    let (_, truth) = run(&store, all(SearchMode::Exact).into_iter().map(half).collect()).await;
-    let (times, found) = run(&store, all(SearchMode::Auto).into_iter().map(half).collect()).await;
+    let (_, truth) = run(store, all(SearchMode::Exact).into_iter().map(half).collect()).await;
+    let (times, found) = run(store, all(SearchMode::Auto).into_iter().map(half).collect()).await;
     println!("auto, 50 % by a filter   {}  recall@{K} {:.4}", percentiles(times), recall(&found, &truth));
     let words = |mut search: MemorySearch| {
         search.text = Some("word1 word2 word3 word4 word5".to_owned());
         search
     };
-    let (times, _) = run(&store, all(SearchMode::Auto).into_iter().map(words).collect()).await;
+    let (times, _) = run(store, all(SearchMode::Auto).into_iter().map(words).collect()).await;
     println!("auto, with five words    {}", percentiles(times));
 
     let mut times = Vec::new();
@@ -177,7 +246,7 @@ async fn measure(size: usize) {
         times.push(start.elapsed());
     }
     println!("remember, one a call     {}", percentiles(times));
-    store.close().await.expect("a healthy disk");
+    memory.close().await;
 }
 
 fn main() {
@@ -186,7 +255,12 @@ fn main() {
     let only: Option<usize> = std::env::var("MEMORY_ITEMS").ok().and_then(|size| size.parse().ok());
     let sizes = only.or(trial.then_some(2 * BATCH)).map_or(SIZES.to_vec(), |size| vec![size]);
     let runtime = tokio::runtime::Runtime::new().expect("threads");
-    for size in sizes {
-        runtime.block_on(measure(size));
+    let store = std::env::var("MEMORY_STORE").ok();
+    let stores =
+        ["sqlite", "postgres"].into_iter().filter(|name| store.as_deref().is_none_or(|only| only == *name));
+    for name in stores {
+        for size in &sizes {
+            runtime.block_on(measure(*size, name));
+        }
     }
 }

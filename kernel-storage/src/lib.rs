@@ -43,6 +43,9 @@
 //! A store of your own implements the three traits and runs the suite of the feature `conformance`:
 //! `store_conformance!(mine, InPlace::new(MyStore::new()))`.
 //!
+//! An [`Archive`] is a store whose processes can be copied into another ([`copy_process`]) and, when they have ended and nobody
+//! needs them, removed ([`vacuum`]); its suite is `archive_conformance!`.
+//!
 //! [`Vectors`] is the long-term memory of agents beside that: texts that are found again by words, by the vector that
 //! an embedding model gave them, or by both. Its suite is `vectors_conformance!`. With the feature `hnsw`, which needs a
 //! C++ compiler, SQLite's searches of many vectors go through an approximate index; without it they compare all.
@@ -51,6 +54,7 @@
 //! memories that are searched an index is kept. What may go wrong while a batch is written is tried with the feature
 //! `failpoints`.
 
+mod archive;
 #[cfg(feature = "postgres")]
 mod batcher;
 mod check;
@@ -61,6 +65,8 @@ mod error;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod failpoint;
 mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod pack;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -77,6 +83,7 @@ pub use async_trait::async_trait as __async_trait;
 #[doc(hidden)]
 pub use kernel_types as __types;
 
+pub use archive::{Archive, ProcessCopy, Vacuumed, copy_process, vacuum};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 #[cfg(all(feature = "failpoints", feature = "postgres"))]

@@ -3,6 +3,8 @@
 //! One lock over plain maps. Clones share their contents, so that a kernel that is gone can be followed by a new one
 //! on the same store; what is durable here is what outlives the kernel, not the operating-system process.
 
+mod archive;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
@@ -28,6 +30,8 @@ struct State {
     epoch: Epoch,
     processes: BTreeMap<Pid, Process>,
     blobs: BTreeMap<BlobHash, Arc<[u8]>>,
+    /// Which processes committed which bodies.
+    references: BTreeSet<(Pid, BlobHash)>,
     last_arrival: Arrival,
     /// Mail that waits, of all processes.
     mail: BTreeMap<Arrival, Mail>,
@@ -93,6 +97,7 @@ impl State {
         let (pid, exited) = (row.pid, row.exited);
         self.write(row, records, values);
         for blob in blobs {
+            self.references.insert((pid, blob.hash));
             self.blobs.entry(blob.hash).or_insert(blob.bytes);
         }
         for id in consumed {
@@ -213,8 +218,11 @@ impl Blobs for MemoryStore {
     }
 
     async fn sweep(&self) -> Result<u64, StoreError> {
-        // Bodies come in with the commit of a process, whole or not at all, and processes are never removed.
-        Ok(0)
+        let mut state = self.state.lock();
+        let needed: BTreeSet<BlobHash> = state.references.iter().map(|(_, hash)| *hash).collect();
+        let before = state.blobs.len();
+        state.blobs.retain(|hash, _| needed.contains(hash));
+        Ok((before - state.blobs.len()) as u64)
     }
 }
 

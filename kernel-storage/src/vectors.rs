@@ -11,7 +11,7 @@ mod words;
 
 #[cfg(feature = "sqlite")]
 pub(crate) mod index;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod json;
 
 use std::sync::Arc;
@@ -24,11 +24,17 @@ pub use filter::Filter;
 pub use item::{MemoryItem, Metadata, Scalar, Vector};
 pub use query::{MemoryHit, MemorySearch, SearchMode};
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use check::{Dimensions, items as check_items, known_dimension, search as check_search};
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "postgres")]
+pub(crate) use distance::{cosine, direction};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use rank::Fused;
+#[cfg(feature = "postgres")]
+pub(crate) use rank::{Scored, best, depth, fuse};
 pub(crate) use reference::Memories;
+#[cfg(feature = "postgres")]
+pub(crate) use words::{B, K1, length, words};
 
 /// Long-term memory.
 ///

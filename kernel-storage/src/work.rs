@@ -4,23 +4,34 @@ use kernel_types::Mail;
 use tokio::sync::oneshot;
 
 use crate::check::malformed;
+use crate::pack::{Packed, pack};
+use crate::version;
 use crate::{Commit, CommitOutcome, StoreError};
 
 /// Where an answer goes. Whoever asked may have gone.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// A commit and what is wrong with it whatever is stored.
+/// A commit, what is wrong with it whatever is stored, and what of it is stored packed.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) commit: Commit,
     pub(crate) malformed: Option<String>,
+    /// Its bodies, in their order.
+    pub(crate) packed: Vec<Packed>,
+    /// Its row, for the last of its records.
+    pub(crate) state: Vec<u8>,
 }
 
 impl Checked {
     /// Looks at a commit by itself: its hashes, its numbers, and that no value has more than `largest` bytes.
     pub(crate) fn new(commit: Commit, largest: usize) -> Self {
         let malformed = too_large(&commit, largest).or_else(|| malformed(&commit));
-        Self { commit, malformed }
+        // Here, on the thread of who asks, and not on the one that writes.
+        let (packed, state) = match malformed {
+            None => (pack(&commit.blobs), version::pack(&commit.row)),
+            Some(_) => (Vec::new(), Vec::new()),
+        };
+        Self { commit, malformed, packed, state }
     }
 }
 

@@ -12,6 +12,7 @@
 //! ```
 
 mod adversity;
+pub mod archive;
 mod blobs;
 mod concurrency;
 mod durability;

@@ -22,6 +22,7 @@ use super::statement::{Rows, bodies, uuid, write_bodies};
 use super::tries::{Failure, Tries};
 use crate::batcher::Lane;
 use crate::check::{Tip, judge};
+use crate::pack::Packed;
 use crate::work::Work;
 use crate::{CommitOutcome, StoreError, StoreErrorKind};
 
@@ -166,16 +167,21 @@ impl PostgresLane {
 
     /// Writes the bodies ahead of what refers to them, a few at a time.
     async fn bodies(&mut self, parts: &[Part<'_>]) -> Result<(), Failure> {
-        let bodies = bodies(parts);
-        let mut rest = &bodies[..];
+        for bodies in bodies(parts) {
+            self.bodies_of_one_kind(&bodies).await?;
+        }
+        Ok(())
+    }
+
+    async fn bodies_of_one_kind(&mut self, mut rest: &[&Packed]) -> Result<(), Failure> {
         while !rest.is_empty() {
-            let mut bytes = rest[0].1.len();
-            let more = rest[1..].iter().take_while(|(_, body)| {
-                bytes += body.len();
+            let mut bytes = rest[0].bytes.len();
+            let more = rest[1..].iter().take_while(|packed| {
+                bytes += packed.bytes.len();
                 bytes <= BODIES
             });
             let (now, later) = rest.split_at(1 + more.count());
-            let size = now.iter().map(|(_, body)| body.len()).sum();
+            let size = now.iter().map(|packed| packed.bytes.len()).sum();
             failpoint::BODIES.before().map_err(Failure::Before)?;
             self.link.run(write_bodies(now), size).await.map_err(|broken| Failure::Before(broken.error))?;
             failpoint::BODIES.after().map_err(Failure::Before)?;

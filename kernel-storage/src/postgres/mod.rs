@@ -2,9 +2,10 @@
 //!
 //! Any number of kernels open it: what keeps them apart is the epoch of each row, which every write is fenced by. A
 //! batcher ([`crate::batcher`]) groups commits, a few connections write them ([`lane`]), each group in one autocommit
-//! statement ([`statement`]); a pool of connections reads ([`read`]). A connection that is cut or a server that is
+//! statement ([`statement`]); a pool of connections reads ([`read`]). Long-term memory has connections of its own ([`vectors`]). A connection that is cut or a server that is
 //! started again is no error of a caller's for as long as the options are patient ([`tries`]).
 
+mod archive;
 mod arrivals;
 mod failpoint;
 mod fault;
@@ -18,12 +19,13 @@ mod schema;
 mod statement;
 mod sweep;
 mod tries;
+mod vectors;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::oneshot;
 
 #[cfg(feature = "failpoints")]
@@ -34,6 +36,7 @@ use self::lane::PostgresLane;
 use self::link::Link;
 use self::options::LARGEST;
 use self::read::Reader;
+use self::vectors::Memory;
 use crate::batcher::{Batcher, Item};
 use crate::work::{Checked, Work};
 use crate::{Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, StoreError, StoreErrorKind, Version};
@@ -65,6 +68,9 @@ pub struct PostgresStore {
 struct Shared {
     batcher: Batcher<Work>,
     reader: Reader,
+    memory: Memory,
+    /// For writes that take long: processes that come whole.
+    copier: PgConnectOptions,
     attached: bool,
 }
 
@@ -73,30 +79,30 @@ impl PostgresStore {
     /// that are on it already are not disturbed; of several that open a new one at the same time, one makes it.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Invalid`] if the address is wrong, the database does not exist or the server lacks pgvector,
+    /// [`StoreErrorKind::Invalid`] if the address is wrong, the database does not exist, has not the encoding UTF8, or the server lacks pgvector,
     /// [`StoreErrorKind::Permission`] if the user is not let in or may not make or write the tables,
     /// [`StoreErrorKind::Schema`] if the tables are another program's or a newer build's,
     /// [`StoreErrorKind::Unavailable`] if the server cannot be reached. Nothing is left behind by a failure.
     pub async fn open(options: impl Into<PostgresOptions>) -> Result<Self, StoreError> {
         let options = options.into();
         let target = options.target()?;
-        schema::migrate(&options, &target).await?;
-        Ok(Self::connect(&options, &target, false))
+        let home = schema::migrate(&options, &target).await?;
+        Ok(Self::connect(&options, &target, &home, false))
     }
 
     /// Attaches to a store beside kernels that may be running: to read and to `post`. The calls that are a kernel's own
-    /// (`claim`, `commit`, `sweep`) answer [`StoreErrorKind::Invalid`].
+    /// (`claim`, `commit`, `sweep`, `remember`, `forget`) answer [`StoreErrorKind::Invalid`].
     ///
     /// # Errors
     /// As [`PostgresStore::open`]; [`StoreErrorKind::Invalid`] if there is no store.
     pub async fn attach(options: impl Into<PostgresOptions>) -> Result<Self, StoreError> {
         let options = options.into();
         let target = options.target()?;
-        schema::verify(&options, &target).await?;
-        Ok(Self::connect(&options, &target, true))
+        let home = schema::verify(&options, &target).await?;
+        Ok(Self::connect(&options, &target, &home, true))
     }
 
-    fn connect(options: &PostgresOptions, target: &options::Target, attached: bool) -> Self {
+    fn connect(options: &PostgresOptions, target: &options::Target, home: &str, attached: bool) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(options.most_readers())
             // The pool itself waits that long for a server that is away.
@@ -108,7 +114,10 @@ impl PostgresStore {
         let lane = move || PostgresLane::new(Link::new(writer.clone(), timeout), patience);
         let batcher = Batcher::start(options.limits(attached), lane);
         let reader = Reader::new(pool, options.read_timeout, patience);
-        Self { shared: Arc::new(Shared { batcher, reader, attached }) }
+        let memory = Memory::new(options, target, home);
+        Self {
+            shared: Arc::new(Shared { batcher, reader, memory, copier: options.copier(target), attached }),
+        }
     }
 
     /// Finishes what is queued and closes the connections, for all clones.
@@ -117,6 +126,7 @@ impl PostgresStore {
     /// None so far.
     pub async fn close(self) -> Result<(), StoreError> {
         self.shared.batcher.close().await;
+        self.shared.memory.close().await;
         self.shared.reader.close().await;
         Ok(())
     }

@@ -39,6 +39,8 @@ const GROUP_BYTES: usize = 8 << 20;
 const QUEUE: usize = 1024;
 /// How long a schema may take to be made or changed, and a waiting kernel waits for another one to do that.
 const MIGRATION: Duration = Duration::from_secs(60);
+/// How long it may take to write all records of a process.
+pub(super) const COPY: Duration = Duration::from_secs(60);
 /// PostgreSQL cuts longer names.
 const LONGEST_NAME: usize = 63;
 
@@ -174,6 +176,23 @@ impl PostgresOptions {
 
     pub(super) fn reader(&self, target: &Target) -> PgConnectOptions {
         timed(&target.options, self.read_timeout)
+    }
+
+    /// As a reader, with the schema that pgvector lies in behind the store's own.
+    pub(super) fn memory(&self, target: &Target, home: &str) -> PgConnectOptions {
+        self.reader(target).options([("search_path", format!("{}, {home}", target.schema))])
+    }
+
+    /// As [`PostgresOptions::memory`], for what takes as long as it takes: the server looks every second whether
+    /// somebody still waits for it.
+    pub(super) fn builder(&self, target: &Target, home: &str) -> PgConnectOptions {
+        self.memory(target, home)
+            .options([("statement_timeout", "0"), ("client_connection_check_interval", "1000")])
+    }
+
+    /// As a writer, with time for a whole process.
+    pub(super) fn copier(&self, target: &Target) -> PgConnectOptions {
+        timed(&target.options, COPY).options(WRITER)
     }
 
     pub(super) fn migrator(&self, target: &Target) -> PgConnectOptions {

@@ -8,10 +8,11 @@ use std::collections::HashSet;
 use kernel_types::{Mail, MailId, Pid};
 
 use crate::Commit;
+use crate::pack::Packed;
 use crate::work::Work;
 
 /// The most mail of one statement: its place in the list is 16 bits of its arrival.
-const MAIL: usize = 1 << 15;
+pub(super) const MAIL: usize = 1 << 15;
 
 /// A commit, or mail from outside: the least that is written or not.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,9 @@ pub(super) struct Part<'a> {
     /// Which commit of that; for mail, nobody asks.
     pub(super) position: usize,
     pub(super) commit: Option<&'a Commit>,
+    /// Its bodies and its row, packed.
+    pub(super) packed: &'a [Packed],
+    pub(super) state: &'a [u8],
     /// Mail that is sent, by the commit or without one.
     pub(super) sent: &'a [Mail],
 }
@@ -51,11 +55,13 @@ pub(super) fn parts(group: &[Work]) -> Vec<Part<'_>> {
         for (position, checked) in item.batch.iter().enumerate() {
             if checked.malformed.is_none() {
                 let commit = Some(&checked.commit);
-                parts.push(Part { work, position, commit, sent: &checked.commit.sent });
+                let (packed, state) = (&*checked.packed, &*checked.state);
+                parts.push(Part { work, position, commit, packed, state, sent: &checked.commit.sent });
             }
         }
         for sent in item.post.chunks(MAIL) {
-            parts.push(Part { work, position: usize::MAX, commit: None, sent });
+            let (position, commit) = (usize::MAX, None);
+            parts.push(Part { work, position, commit, packed: &[], state: &[], sent });
         }
     }
     parts
@@ -147,7 +153,10 @@ mod tests {
         let parts: Vec<_> = commits
             .iter()
             .enumerate()
-            .map(|(position, commit)| Part { work: 0, position, commit: Some(commit), sent: &commit.sent })
+            .map(|(position, commit)| {
+                let (sent, commit) = (&*commit.sent, Some(commit));
+                Part { work: 0, position, commit, packed: &[], state: &[], sent }
+            })
             .collect();
         let lengths: Vec<_> = rounds(&parts).iter().map(|round| round.len()).collect();
         assert_eq!(lengths, expected);

@@ -5,7 +5,6 @@
 //!
 //! [`PostgresOptions::patience`]: crate::PostgresOptions::patience
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use uuid::Uuid;
 use super::fault::{Meaning, connecting, fault, meaning, timed_out};
 use super::row::{self, AGENT, EVENT};
 use super::statement::uuid;
+use crate::pack::Unpacking;
 use crate::{StoreError, StoreErrorKind, Version};
 
 /// Between two attempts to reach the server.
@@ -122,17 +122,38 @@ impl Reader {
 
     /// Bodies that nobody refers to are those of commits that did not apply: they are not there.
     pub(super) async fn blobs(&self, hashes: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, StoreError> {
-        let sql = "SELECT hash, bytes FROM blob WHERE hash = ANY($1) \
-                   AND EXISTS (SELECT FROM blob_ref WHERE blob_ref.hash = blob.hash)";
-        let mut found: HashMap<BlobHash, Arc<[u8]>> = HashMap::with_capacity(hashes.len());
+        let mut found = Unpacking::default();
+        let referred = "AND EXISTS (SELECT FROM blob_ref WHERE blob_ref.hash = blob.hash)";
+        let mut there = self.packed(hashes, referred, &mut found).await?;
+        there.sort_unstable();
+        let mut bases = found.missing();
+        while !bases.is_empty() {
+            let before = bases;
+            self.packed(&before, "", &mut found).await?;
+            bases = found.missing();
+            bases.retain(|base| !before.contains(base));
+        }
+        let is_there = |hash: &BlobHash| there.binary_search(hash).is_ok();
+        hashes.iter().map(|hash| if is_there(hash) { found.body(hash) } else { Ok(None) }).collect()
+    }
+
+    /// Adds bodies as they are stored; says which of them there are.
+    async fn packed(
+        &self,
+        hashes: &[BlobHash],
+        condition: &str,
+        found: &mut Unpacking,
+    ) -> Result<Vec<BlobHash>, StoreError> {
+        let sql = format!("SELECT hash, form, base, bytes FROM blob WHERE hash = ANY($1) {condition}");
+        let mut there = Vec::with_capacity(hashes.len());
         for piece in hashes.chunks(BODIES) {
             let hashes: Vec<_> = piece.iter().map(|hash| hash.0.to_vec()).collect();
-            for stored in &self.rows("read", || sqlx::query(sql).bind(hashes.clone())).await? {
-                let (hash, bytes) = row::blob(stored)?;
-                found.insert(hash, bytes.into());
+            for packed in self.decoded(|| query(&sql).bind(hashes.clone()), row::blob).await? {
+                there.push(packed.hash);
+                found.add(packed);
             }
         }
-        Ok(hashes.iter().map(|hash| found.get(hash).cloned()).collect())
+        Ok(there)
     }
 
     pub(super) async fn list_blobs(

@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::check::Tip;
+use crate::pack::Packed;
 use crate::{Arrival, StoreError, StoreErrorKind};
 
 /// The columns of [`agent`], in any order.
@@ -79,7 +80,7 @@ pub(super) fn version(row: &PgRow) -> Result<AgentRow, StoreError> {
     let columns = Columns { table: "event", row };
     let (pid, number, hash) = (columns.pid("pid")?, columns.number("number")?, columns.hash("hash")?);
     crate::version::unpack(pid, number, hash, columns.bytes("state")?)
-        .map_err(|error| columns.damaged("state", &error.to_string()))
+        .map_err(|error| columns.damaged("state", &error))
 }
 
 pub(super) fn mail(row: &PgRow) -> Result<(Arrival, Mail), StoreError> {
@@ -100,10 +101,24 @@ pub(super) fn value(row: &PgRow) -> Result<(String, String), StoreError> {
     Ok((columns.text("name", columns.bytes("name")?)?, columns.text("value", columns.bytes("value")?)?))
 }
 
-/// What `SELECT hash, bytes FROM blob` found.
-pub(super) fn blob(row: &PgRow) -> Result<(BlobHash, &[u8]), StoreError> {
+/// What a name had, from which number of records on.
+pub(super) fn past_value(row: &PgRow) -> Result<(String, u64, Option<String>), StoreError> {
+    let columns = Columns { table: "value_past", row };
+    let value: Option<&[u8]> = columns.get("value")?;
+    let value = value.map(|value| columns.text("value", value)).transpose()?;
+    Ok((columns.text("name", columns.bytes("name")?)?, columns.number("number")?, value))
+}
+
+/// What `SELECT hash, form, base, bytes FROM blob` found.
+pub(super) fn blob(row: &PgRow) -> Result<Packed, StoreError> {
     let columns = Columns { table: "blob", row };
-    Ok((columns.hash("hash")?, columns.bytes("bytes")?))
+    let base = columns.get::<Option<&[u8]>>("base")?;
+    Ok(Packed {
+        hash: columns.hash("hash")?,
+        form: columns.get("form")?,
+        base: base.map(|bytes| columns.exactly("base", bytes).map(Hash)).transpose()?,
+        bytes: columns.bytes("bytes")?.into(),
+    })
 }
 
 pub(super) fn blob_hash(row: &PgRow) -> Result<BlobHash, StoreError> {

@@ -16,7 +16,11 @@ use crate::{StoreError, StoreErrorKind};
 const APPLICATION_ID: i32 = 0x4167_4F53;
 
 /// In order; what was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_initial.sql"),
+    include_str!("../../migrations/postgres/0002_memory.sql"),
+    include_str!("../../migrations/postgres/0003_packed.sql"),
+];
 
 /// pgvector before this one has no iterative scans.
 const OLDEST_VECTOR: (u32, u32) = (0, 8);
@@ -34,8 +38,8 @@ enum Found {
     },
 }
 
-/// Makes or migrates the tables.
-pub(super) async fn migrate(options: &PostgresOptions, target: &Target) -> Result<(), StoreError> {
+/// Makes or migrates the tables; gives the schema that pgvector lies in, quoted.
+pub(super) async fn migrate(options: &PostgresOptions, target: &Target) -> Result<String, StoreError> {
     let mut conn = connect(options.migrator(target), "open", target).await?;
     let done = prepare(&mut conn, options, target).await;
     // What matters was committed, or was not; the server sees the connection end either way.
@@ -43,10 +47,11 @@ pub(super) async fn migrate(options: &PostgresOptions, target: &Target) -> Resul
     done
 }
 
-/// Checks the tables of a database that kernels may be using.
-pub(super) async fn verify(options: &PostgresOptions, target: &Target) -> Result<(), StoreError> {
+/// Checks the tables of a database that kernels may be using; gives the schema that pgvector lies in, quoted.
+pub(super) async fn verify(options: &PostgresOptions, target: &Target) -> Result<String, StoreError> {
     let mut conn = connect(options.reader(target), "attach", target).await?;
     let found = inspect(&mut conn, target).await;
+    let home = home(&mut conn, options).await;
     let _ = conn.close().await;
     let found = found.map_err(|error| fault("attach", error))?;
     if matches!(found, Found::Nothing { .. }) {
@@ -61,7 +66,14 @@ pub(super) async fn verify(options: &PostgresOptions, target: &Target) -> Result
             MIGRATIONS.len()
         )));
     }
-    Ok(())
+    home.map_err(|error| fault("attach", error))
+}
+
+/// The schema that the extension lies in, quoted.
+async fn home(conn: &mut PgConnection, options: &PostgresOptions) -> Result<String, sqlx::Error> {
+    let sql = "SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace AS n ON n.oid = extnamespace \
+               WHERE extname = $1";
+    sqlx::query_scalar(sql).bind(&options.extension).fetch_one(conn).await
 }
 
 async fn connect(
@@ -80,7 +92,7 @@ async fn prepare(
     conn: &mut PgConnection,
     options: &PostgresOptions,
     target: &Target,
-) -> Result<(), StoreError> {
+) -> Result<String, StoreError> {
     let failed = |error| fault("open", error);
     let mut transaction = conn.begin().await.map_err(failed)?;
     writable(&mut transaction, target).await?;
@@ -90,12 +102,14 @@ async fn prepare(
     let found = inspect(&mut transaction, target).await.map_err(failed)?;
     let done = if matches!(found, Found::Nothing { .. }) { 0 } else { check(&found, target)? };
     extension(&mut transaction, options, target).await?;
+    let home = home(&mut transaction, options).await.map_err(failed)?;
     if done < MIGRATIONS.len() {
-        apply(&mut transaction, target, &found, done).await?;
+        apply(&mut transaction, target, &home, &found, done).await?;
     }
     rights(&mut transaction, target).await?;
     arrivals(&mut transaction).await.map_err(failed)?;
-    transaction.commit().await.map_err(failed)
+    transaction.commit().await.map_err(failed)?;
+    Ok(home)
 }
 
 /// A standby, or a database set to be read only.
@@ -112,6 +126,7 @@ async fn writable(conn: &mut PgConnection, target: &Target) -> Result<(), StoreE
 async fn apply(
     conn: &mut PgConnection,
     target: &Target,
+    home: &str,
     found: &Found,
     done: usize,
 ) -> Result<(), StoreError> {
@@ -128,6 +143,10 @@ async fn apply(
         let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *conn).await;
         created.map_err(|error| denied(error, "make the schema"))?;
     }
+    // Types of the extension are named without their schema.
+    let path = sqlx::query("SELECT set_config('search_path', $1 || ', ' || $2, true)");
+    let path = path.bind(&target.schema).bind(home).execute(&mut *conn).await;
+    path.map_err(|error| fault("migrate", error))?;
     for migration in &MIGRATIONS[done..] {
         let applied = sqlx::raw_sql(*migration).execute(&mut *conn).await;
         applied.map_err(|error| denied(error, "make tables"))?;
@@ -150,11 +169,17 @@ async fn extension(
     let failed = |error| fault("open", error);
     let name = &options.extension;
     let sql = "SELECT (SELECT extversion FROM pg_extension WHERE extname = $1), \
-                      (SELECT default_version FROM pg_available_extensions WHERE name = $1)";
+                      (SELECT default_version FROM pg_available_extensions WHERE name = $1), \
+                      current_setting('server_encoding')";
     let row = sqlx::query(sql).bind(name).fetch_one(&mut *conn).await.map_err(failed)?;
     let installed: Option<String> = row.try_get(0).map_err(failed)?;
     let available: Option<String> = row.try_get(1).map_err(failed)?;
+    let encoding: String = row.try_get(2).map_err(failed)?;
     let place = target.place();
+    if encoding != "UTF8" {
+        let message = format!("{place} has the encoding {encoding}: make a database with the encoding UTF8");
+        return Err(StoreError::new(StoreErrorKind::Invalid, "open", message));
+    }
     let Some(version) = installed.as_ref().or(available.as_ref()) else {
         let message = format!(
             "the server of {place} has no extension {name}: install pgvector there (Debian: postgresql-18-pgvector)"

@@ -4,7 +4,7 @@
 //! what belongs to processes that the first applied to. Only the parts that a round needs are in the text, so that a
 //! step without mail does not pay for mail; few texts come up, and each stays prepared.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use kernel_types::{AgentRow, BlobHash, Mail, MailId, Pid, Record};
@@ -13,8 +13,8 @@ use sqlx::{Encode, Postgres, QueryBuilder, Type};
 use uuid::Uuid;
 
 use super::plan::Part;
-use crate::version;
-use crate::{StoreError, StoreErrorKind};
+use crate::pack::Packed;
+use crate::{ProcessCopy, StoreError, StoreErrorKind};
 
 /// Compares numbers of 64 bits as unsigned ones.
 const UNSIGNED: &str = "# '-9223372036854775808'::int8";
@@ -46,7 +46,7 @@ struct Row<'a> {
 struct Versioned<'a> {
     record: &'a Record,
     /// The row of its commit, packed, if it is the last of it.
-    state: Option<Vec<u8>>,
+    state: Option<&'a [u8]>,
 }
 
 struct Sent<'a> {
@@ -65,6 +65,36 @@ impl<'a> Rows<'a> {
         Ok(rows)
     }
 
+    /// Those of a process that comes whole, with the states of the records that ended commits, by their numbers.
+    pub(super) fn of_copy(copy: &'a ProcessCopy, states: &'a [(u64, Vec<u8>)]) -> Result<Self, StoreError> {
+        let pid = copy.row.pid;
+        let state = |record: &Record| {
+            let at = states.binary_search_by_key(&record.number, |(number, _)| *number).ok()?;
+            Some(&*states[at].1)
+        };
+        let mut rows = Self {
+            created: vec![Row { row: &copy.row, before: Some(0) }],
+            records: copy.records.iter().map(|record| Versioned { record, state: state(record) }).collect(),
+            set: copy.values.iter().map(|(name, value)| (pid, &**name, &**value)).collect(),
+            past: copy
+                .past
+                .iter()
+                .map(|(name, number, value)| (pid, &**name, *number, value.as_deref()))
+                .collect(),
+            references: copy.blobs.iter().map(|blob| (blob.hash, pid)).collect(),
+            ..Self::default()
+        };
+        // Of a process that ended nothing has to be remembered.
+        if !copy.row.exited {
+            rows.consumed = copy.consumed.iter().map(|id| (pid, *id)).collect();
+        }
+        for mail in copy.inbox.iter().chain(&copy.sent) {
+            // It comes with the process or not at all.
+            rows.sent.push(Sent { owner: Some(pid), mail, body: encoded(mail)? });
+        }
+        Ok(rows)
+    }
+
     fn take(&mut self, part: &Part<'a>) -> Result<(), StoreError> {
         let owner = part.commit.map(|commit| commit.row.pid);
         if let Some(commit) = part.commit {
@@ -72,7 +102,7 @@ impl<'a> Rows<'a> {
             let before = row.records.checked_sub(commit.records.len() as u64);
             let rows = if row.revision == 1 { &mut self.created } else { &mut self.changed };
             rows.push(Row { row, before });
-            let state = |record: &Record| (record.number == row.records).then(|| version::pack(row));
+            let state = |record: &Record| (record.number == row.records).then_some(part.state);
             self.records
                 .extend(commit.records.iter().map(|record| Versioned { record, state: state(record) }));
             let values: BTreeMap<&str, Option<&str>> =
@@ -99,10 +129,7 @@ impl<'a> Rows<'a> {
             if own && part.commit.is_some_and(|commit| commit.consumed.contains(&mail.id)) {
                 continue;
             }
-            let body = serde_json::to_vec(&mail.body).map_err(|error| {
-                StoreError::new(StoreErrorKind::Invalid, "post", format!("mail cannot be encoded: {error}"))
-            })?;
-            self.sent.push(Sent { owner, mail, body });
+            self.sent.push(Sent { owner, mail, body: encoded(mail)? });
         }
         Ok(())
     }
@@ -111,7 +138,7 @@ impl<'a> Rows<'a> {
     pub(super) fn bytes(&self) -> usize {
         let rows = self.changed.iter().chain(&self.created).map(|row| row.row.image.len());
         let records = self.records.iter().map(|Versioned { record, state }| {
-            record.body.as_ref().map_or(0, String::len) + state.as_ref().map_or(0, Vec::len)
+            record.body.as_ref().map_or(0, String::len) + state.map_or(0, <[u8]>::len)
         });
         // Each is written twice: as it is, and as it was.
         let values = self.past.iter().map(|(_, name, _, value)| 2 * (name.len() + value.map_or(0, str::len)));
@@ -181,7 +208,7 @@ impl<'a> Rows<'a> {
         query.column(records().map(|record| record.blob.map(|hash| hash.0.to_vec())));
         query.column(records().map(|record| record.body_hash.0.to_vec()));
         query.column(records().map(|record| record.hash.0.to_vec()));
-        query.last(self.records.iter().map(|versioned| versioned.state.clone()));
+        query.last(self.records.iter().map(|versioned| versioned.state.map(<[u8]>::to_vec)));
         query.push(" AS e (").push(COLUMNS).push(") WHERE ").applied("e.pid").push(")");
     }
 
@@ -288,6 +315,12 @@ impl<'a> Rows<'a> {
     }
 }
 
+fn encoded(mail: &Mail) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(&mail.body).map_err(|error| {
+        StoreError::new(StoreErrorKind::Invalid, "post", format!("mail cannot be encoded: {error}"))
+    })
+}
+
 fn unnest_rows(query: &mut Statement, rows: &[Row<'_>]) {
     query.push("unnest(");
     query.column(rows.iter().map(|row| uuid(row.row.pid)));
@@ -309,23 +342,28 @@ fn mail_keys(query: &mut Statement, keys: &BTreeSet<(Pid, MailId)>) {
     query.last(keys.iter().map(|(_, id)| id.number.cast_signed()));
 }
 
-/// The bodies of a round, each once, in the order of their hashes: two rounds that share bodies then wait for each
-/// other in one order, and never in a circle.
-pub(super) fn bodies<'a>(parts: &[Part<'a>]) -> Vec<(BlobHash, &'a [u8])> {
-    let blobs = parts.iter().filter_map(|part| part.commit).flat_map(|commit| &commit.blobs);
-    let bodies: HashMap<BlobHash, &[u8]> = blobs.map(|blob| (blob.hash, &*blob.bytes)).collect();
-    let mut bodies: Vec<_> = bodies.into_iter().collect();
-    bodies.sort_unstable_by_key(|(hash, _)| *hash);
-    bodies
+/// The bodies of a round, those without a base and those with one, each in the order of their hashes: two rounds that share
+/// bodies then wait for each other in one order, and never in a circle. Those with a base are written after the others,
+/// so that no two can become each other's base.
+pub(super) fn bodies<'a>(parts: &[Part<'a>]) -> [Vec<&'a Packed>; 2] {
+    let blobs = parts.iter().flat_map(|part| part.packed);
+    // The same body may be packed in two ways.
+    let bodies: BTreeMap<(BlobHash, bool), &Packed> =
+        blobs.map(|packed| ((packed.hash, packed.base.is_some()), packed)).collect();
+    let (based, alone) = bodies.into_values().partition(|packed| packed.base.is_some());
+    [alone, based]
 }
 
 /// Writes bodies as far as they are not there.
-pub(super) fn write_bodies(bodies: &[(BlobHash, &[u8])]) -> QueryBuilder<Postgres> {
-    let mut query =
-        Statement(QueryBuilder::new("INSERT INTO blob (hash, bytes) SELECT hash, bytes FROM unnest("));
-    query.column(bodies.iter().map(|(hash, _)| hash.0.to_vec()));
-    query.last(bodies.iter().map(|(_, bytes)| bytes.to_vec()));
-    query.push(" AS b (hash, bytes) ON CONFLICT DO NOTHING");
+pub(super) fn write_bodies(bodies: &[&Packed]) -> QueryBuilder<Postgres> {
+    const COLUMNS: &str = "hash, form, base, bytes";
+    let mut query = Statement(QueryBuilder::new("INSERT INTO blob ("));
+    query.push(COLUMNS).push(") SELECT ").push(COLUMNS).push(" FROM unnest(");
+    query.column(bodies.iter().map(|packed| packed.hash.0.to_vec()));
+    query.column(bodies.iter().map(|packed| packed.form));
+    query.column(bodies.iter().map(|packed| packed.base.map(|base| base.0.to_vec())));
+    query.last(bodies.iter().map(|packed| packed.bytes.to_vec()));
+    query.push(" AS b (").push(COLUMNS).push(") ON CONFLICT DO NOTHING");
     query.0
 }
 

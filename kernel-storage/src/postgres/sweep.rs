@@ -6,7 +6,8 @@
 //! commit (`23503` is [`Meaning::Again`](super::fault::Meaning)). The other way round, a reference locks its body
 //! until it is committed: the sweep passes over what is locked, and looks a second time at what it locked itself,
 //! with a new snapshot, before it removes anything. So no reference is ever without its body, whatever the clocks say
-//! and however long a kernel takes between its two statements.
+//! and however long a kernel takes between its two statements. The same holds for a body that is the base of another
+//! (`blob.base` is a foreign key too).
 
 use sqlx::Row;
 
@@ -21,13 +22,19 @@ impl Reader {
     /// Says how many it removed.
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
         let mut removed = 0;
-        let mut after = Some(Vec::new());
-        while let Some(from) = after.take() {
-            let (count, next) = self.chunk(from).await.map_err(|error| fault("sweep", error))?;
-            removed += count;
-            after = next;
+        loop {
+            let before = removed;
+            let mut after = Some(Vec::new());
+            while let Some(from) = after.take() {
+                let (count, next) = self.chunk(from).await.map_err(|error| fault("sweep", error))?;
+                removed += count;
+                after = next;
+            }
+            // What was the base of another could not go before it.
+            if removed == before {
+                return Ok(removed);
+            }
         }
-        Ok(removed)
     }
 
     /// Looks at the next addresses: how many bodies went, and where to go on.
@@ -35,12 +42,14 @@ impl Reader {
         let mut transaction = self.pool().begin().await?;
         let sql = "SELECT hash FROM blob WHERE hash > $1 \
                    AND NOT EXISTS (SELECT FROM blob_ref WHERE blob_ref.hash = blob.hash) \
+                   AND NOT EXISTS (SELECT FROM blob AS other WHERE other.base = blob.hash) \
                    ORDER BY hash LIMIT $2 FOR UPDATE SKIP LOCKED";
         let rows = sqlx::query(sql).bind(after).bind(CHUNK).fetch_all(&mut *transaction).await?;
         let hashes: Vec<Vec<u8>> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         let Some(last) = hashes.last().cloned() else { return Ok((0, None)) };
         let sql = "DELETE FROM blob WHERE hash = ANY($1) \
-                   AND NOT EXISTS (SELECT FROM blob_ref WHERE blob_ref.hash = blob.hash)";
+                   AND NOT EXISTS (SELECT FROM blob_ref WHERE blob_ref.hash = blob.hash) \
+                   AND NOT EXISTS (SELECT FROM blob AS other WHERE other.base = blob.hash)";
         let done = sqlx::query(sql).bind(hashes).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok((done.rows_affected(), Some(last)))

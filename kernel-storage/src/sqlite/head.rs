@@ -113,6 +113,12 @@ impl HeadFile {
         self.changed();
     }
 
+    /// Processes were removed: that they are not there says nothing any more.
+    pub(super) fn forget(&mut self, gone: &[Pid]) {
+        self.heads.retain(|pid, _| !gone.contains(pid));
+        self.changed();
+    }
+
     /// Something landed that only the database can tell.
     pub(super) fn changed(&mut self) {
         self.due.get_or_insert_with(|| Instant::now() + LAG);

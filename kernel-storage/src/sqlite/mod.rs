@@ -5,6 +5,7 @@
 //! ([`lock`]); other processes attach to it, to look and to post mail. A file beside it tells at the next opening
 //! whether the database is older than it was ([`head`]).
 
+mod archive;
 mod backup;
 mod failpoint;
 mod fault;

@@ -5,20 +5,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kernel_types::{AgentRow, BlobHash, Mail, MailId, Pid, Record};
 
+use crate::CommitOutcome;
 use crate::check::{Tip, judge};
+use crate::pack::Packed;
 use crate::work::Checked;
-use crate::{Blob, Commit, CommitOutcome};
 
 /// The rows to write, borrowed from the commits.
 #[derive(Default)]
 pub(super) struct Plan<'a> {
     pub(super) agents: BTreeMap<Pid, &'a AgentRow>,
-    /// Each with the row of its commit, if it is the last of it.
-    pub(super) records: Vec<(&'a Record, Option<&'a AgentRow>)>,
+    /// Each with the row of its commit, packed, if it is the last of it.
+    pub(super) records: Vec<(&'a Record, Option<&'a [u8]>)>,
     pub(super) values: BTreeMap<(Pid, &'a str), Option<&'a str>>,
     /// The same by the number of records of their commits.
     pub(super) past: BTreeMap<(Pid, &'a str, u64), Option<&'a str>>,
-    pub(super) blobs: BTreeMap<BlobHash, &'a Blob>,
+    pub(super) blobs: BTreeMap<BlobHash, &'a Packed>,
     pub(super) references: BTreeSet<(BlobHash, Pid)>,
     pub(super) consumed: Vec<(Pid, MailId)>,
     pub(super) sent: Vec<&'a Mail>,
@@ -27,7 +28,7 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Takes a commit in, or says why not. `tips` are the rows as they are after the commits taken in so far.
     pub(super) fn commit(&mut self, tips: &mut HashMap<Pid, Tip>, checked: &'a Checked) -> CommitOutcome {
-        let Checked { commit, malformed } = checked;
+        let Checked { commit, malformed, .. } = checked;
         if let Some(reason) = malformed {
             return CommitOutcome::Refused { reason: reason.clone() };
         }
@@ -36,7 +37,7 @@ impl<'a> Plan<'a> {
             return answer;
         }
         *tip = Tip::of(&commit.row);
-        self.take(commit);
+        self.take(checked);
         CommitOutcome::Committed
     }
 
@@ -54,17 +55,19 @@ impl<'a> Plan<'a> {
         self.agents.values().filter(|row| row.exited).map(|row| row.pid).collect()
     }
 
-    fn take(&mut self, commit: &'a Commit) {
+    fn take(&mut self, checked: &'a Checked) {
+        let commit = &checked.commit;
         let pid = commit.row.pid;
         self.agents.insert(pid, &commit.row);
-        let row = |record: &Record| (record.number == commit.row.records).then_some(&commit.row);
-        self.records.extend(commit.records.iter().map(|record| (record, row(record))));
+        let state = |record: &Record| (record.number == commit.row.records).then_some(&*checked.state);
+        self.records.extend(commit.records.iter().map(|record| (record, state(record))));
         for (name, value) in &commit.values {
             self.values.insert((pid, name), value.as_deref());
             self.past.insert((pid, name, commit.row.records), value.as_deref());
         }
-        for blob in &commit.blobs {
-            self.blobs.insert(blob.hash, blob);
+        for blob in &checked.packed {
+            // The first one stays: what comes later may be packed with it.
+            self.blobs.entry(blob.hash).or_insert(blob);
             self.references.insert((blob.hash, pid));
         }
         self.consumed.extend(commit.consumed.iter().map(|id| (pid, *id)));

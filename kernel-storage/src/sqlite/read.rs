@@ -1,6 +1,5 @@
 //! The reading half: single statements on a small pool of connections that cannot write.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use kernel_types::{AgentRow, BlobHash, Mail, Pid, Record};
@@ -10,6 +9,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, SqlitePool};
 use super::fault::fault;
 use super::row::{self, AGENT, EVENT, MAIL};
 use super::statement::pieces;
+use crate::pack::Unpacking;
 use crate::{Arrival, StoreError, Version};
 
 #[derive(Debug)]
@@ -87,20 +87,31 @@ impl Reader {
     }
 
     pub(super) async fn blobs(&self, hashes: &[BlobHash]) -> Result<Vec<Option<Arc<[u8]>>>, StoreError> {
-        let mut found: HashMap<BlobHash, Arc<[u8]>> = HashMap::with_capacity(hashes.len());
+        let mut found = Unpacking::default();
+        self.packed(hashes, &mut found).await?;
+        let mut bases = found.missing();
+        while !bases.is_empty() {
+            let before = bases;
+            self.packed(&before, &mut found).await?;
+            bases = found.missing();
+            bases.retain(|base| !before.contains(base));
+        }
+        hashes.iter().map(|hash| found.body(hash)).collect()
+    }
+
+    async fn packed(&self, hashes: &[BlobHash], found: &mut Unpacking) -> Result<(), StoreError> {
         for piece in pieces(hashes) {
-            let mut query = QueryBuilder::new("SELECT hash, bytes FROM blob WHERE hash IN (");
+            let mut query = QueryBuilder::new("SELECT hash, form, base, bytes FROM blob WHERE hash IN (");
             query.push_values(piece, |mut b, hash| {
                 b.push_bind(hash.0.to_vec());
             });
             query.push(")");
             let rows = query.build().fetch_all(&self.pool).await.map_err(|error| fault("read", error))?;
             for stored in &rows {
-                let (hash, bytes) = row::blob(stored)?;
-                found.insert(hash, bytes.into());
+                found.add(row::blob(stored)?);
             }
         }
-        Ok(hashes.iter().map(|hash| found.get(hash).cloned()).collect())
+        Ok(())
     }
 
     pub(super) async fn list_blobs(

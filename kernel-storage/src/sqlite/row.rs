@@ -7,6 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::check::Tip;
+use crate::pack::Packed;
 use crate::{Arrival, StoreError, StoreErrorKind};
 
 /// The columns of [`agent`], in any order.
@@ -74,7 +75,7 @@ pub(super) fn version(row: &SqliteRow) -> Result<AgentRow, StoreError> {
     let columns = Columns { table: "event", row };
     let (pid, number, hash) = (columns.pid("pid")?, columns.number("number")?, columns.hash("hash")?);
     crate::version::unpack(pid, number, hash, columns.bytes("state")?)
-        .map_err(|error| columns.damaged("state", &error.to_string()))
+        .map_err(|error| columns.damaged("state", &error))
 }
 
 pub(super) fn mail(row: &SqliteRow) -> Result<(Arrival, Mail), StoreError> {
@@ -95,10 +96,16 @@ pub(super) fn value(row: &SqliteRow) -> Result<(String, String), StoreError> {
     Ok((columns.get("name")?, columns.get("value")?))
 }
 
-/// What `SELECT hash, bytes FROM blob` found.
-pub(super) fn blob(row: &SqliteRow) -> Result<(BlobHash, &[u8]), StoreError> {
+/// What `SELECT hash, form, base, bytes FROM blob` found.
+pub(super) fn blob(row: &SqliteRow) -> Result<Packed, StoreError> {
     let columns = Columns { table: "blob", row };
-    Ok((columns.hash("hash")?, columns.bytes("bytes")?))
+    let base = columns.optional::<&[u8]>("base")?;
+    Ok(Packed {
+        hash: columns.hash("hash")?,
+        form: columns.fit("form", columns.get::<i64>("form")?)?,
+        base: base.map(|bytes| columns.exactly("base", bytes).map(Hash)).transpose()?,
+        bytes: columns.bytes("bytes")?.into(),
+    })
 }
 
 pub(super) fn blob_hash(row: &SqliteRow) -> Result<BlobHash, StoreError> {

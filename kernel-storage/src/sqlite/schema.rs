@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_memory.sql"),
     include_str!("../../migrations/0003_versions.sql"),
+    include_str!("../../migrations/0004_packed.sql"),
 ];
 
 /// SQLite before this one can corrupt a database when its write-ahead log is reset.

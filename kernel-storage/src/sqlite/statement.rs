@@ -14,7 +14,6 @@ use super::fault::fault;
 use super::plan::Plan;
 use super::row;
 use crate::check::Tip;
-use crate::version;
 use crate::{Arrival, StoreError, StoreErrorKind};
 
 /// The most rows of one statement: 12 columns of them stay far below SQLite's 32,766 parameters.
@@ -92,7 +91,7 @@ async fn agents(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx
 async fn records(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
     let insert =
         "INSERT INTO event (pid, number, step, call, kind, at, salt, body, blob, body_hash, hash, state) ";
-    each(conn, insert, "", &plan.records, |b, (record, row)| {
+    each(conn, insert, "", &plan.records, |b, (record, state)| {
         b.push_bind(record.pid.to_bytes().to_vec());
         b.push_bind(record.number.cast_signed());
         b.push_bind(record.step.0.cast_signed());
@@ -104,7 +103,7 @@ async fn records(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sql
         b.push_bind(record.blob.map(|hash| hash.0.to_vec()));
         b.push_bind(record.body_hash.0.to_vec());
         b.push_bind(record.hash.0.to_vec());
-        b.push_bind(row.map(version::pack));
+        b.push_bind(state.map(<[u8]>::to_vec));
     })
     .await
 }
@@ -146,8 +145,10 @@ async fn past_values(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(),
 
 async fn blobs(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = plan.blobs.values().collect();
-    each(conn, "INSERT INTO blob (hash, bytes) ", " ON CONFLICT DO NOTHING", &rows, |b, blob| {
+    each(conn, "INSERT INTO blob (hash, form, base, bytes) ", " ON CONFLICT DO NOTHING", &rows, |b, blob| {
         b.push_bind(blob.hash.0.to_vec());
+        b.push_bind(i64::from(blob.form));
+        b.push_bind(blob.base.map(|base| base.0.to_vec()));
         b.push_bind(blob.bytes.to_vec());
     })
     .await

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::archive::ArchiveWork;
 use super::fault::{fault, of_one_row};
 use super::head::HeadFile;
 use super::lock::StoreLock;
@@ -30,6 +31,7 @@ pub(super) enum Request {
     Memory(MemoryWork),
     Claim(Answer<Epoch>),
     Sweep(Answer<u64>),
+    Archive(ArchiveWork),
     /// The most pages that the database may have.
     Limit(u32, Answer<()>),
     Close(Answer<()>),
@@ -83,6 +85,7 @@ impl Writer {
                 // A caller that has gone needs no answer: here and below.
                 Some(Request::Claim(answer)) => drop(answer.send(self.claim().await)),
                 Some(Request::Sweep(answer)) => drop(answer.send(self.sweep().await)),
+                Some(Request::Archive(work)) => self.archive(work).await,
                 Some(Request::Limit(pages, answer)) => drop(answer.send(self.limit(pages).await)),
                 Some(Request::Close(answer)) => return self.close(Some(answer)).await,
                 None => return self.close(None).await,
@@ -191,6 +194,14 @@ impl Writer {
         }
     }
 
+    /// Tells the head file of something.
+    pub(super) fn noted(&mut self, tell: impl FnOnce(&mut HeadFile)) {
+        if let Some(Guard { head, .. }) = &mut self.guard {
+            tell(head);
+            head.changed();
+        }
+    }
+
     async fn claim(&mut self) -> Result<Epoch, StoreError> {
         let conn = self.connection("claim").await?;
         let claimed =
@@ -215,9 +226,20 @@ impl Writer {
 
     async fn sweep(&mut self) -> Result<u64, StoreError> {
         let conn = self.connection("sweep").await?;
-        let sweep = "DELETE FROM blob WHERE hash NOT IN (SELECT hash FROM blob_ref)";
-        let result = failpoint::SWEEP.around(sqlx::query(sweep).execute(conn)).await;
-        let result = result.map(|done| done.rows_affected()).map_err(|error| fault("sweep", error));
+        // What is the base of another goes when that has gone.
+        let sweep = "DELETE FROM blob WHERE hash NOT IN (SELECT hash FROM blob_ref) \
+                     AND hash NOT IN (SELECT base FROM blob WHERE base IS NOT NULL)";
+        let sweeps = async {
+            let mut removed = 0;
+            loop {
+                match sqlx::query(sweep).execute(&mut *conn).await?.rows_affected() {
+                    0 => return Ok(removed),
+                    more => removed += more,
+                }
+            }
+        };
+        let result: Result<u64, sqlx::Error> = failpoint::SWEEP.around(sweeps).await;
+        let result = result.map_err(|error| fault("sweep", error));
         if let Err(error) = &result {
             self.recover(error).await;
         }

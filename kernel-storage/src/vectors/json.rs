@@ -12,6 +12,12 @@ pub(crate) fn write(metadata: &Metadata) -> String {
     Value::Object(fields.collect::<Map<_, _>>()).to_string()
 }
 
+/// One value as it stands in what [`write`] writes.
+#[cfg(feature = "postgres")]
+pub(crate) fn write_value(value: &Scalar) -> String {
+    value_of(value).to_string()
+}
+
 /// What [`write`] wrote, or what is wrong with the text.
 pub(crate) fn read(text: &str) -> Result<Metadata, String> {
     let fields: Map<String, Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;

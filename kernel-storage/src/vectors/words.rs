@@ -10,8 +10,10 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Words are told apart by this many bytes; what is longer is no word of a language.
 const LONGEST: usize = 128;
 
-const K1: f64 = 1.2;
-const B: f64 = 0.75;
+/// How soon it stops to matter how often a word stands in a text.
+pub(crate) const K1: f64 = 1.2;
+/// How much the length of a text matters.
+pub(crate) const B: f64 = 0.75;
 
 /// The words of a text, each with how often it stands there.
 pub(crate) fn words(text: &str) -> BTreeMap<String, u32> {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: what has no answer fails the test")]
 
+mod archive;
 mod broken;
 mod conformance;
 mod disk;
@@ -16,6 +17,7 @@ mod points;
 mod postgres;
 mod sample;
 mod schema;
+mod size;
 mod sqlite;
 mod stale;
 mod vectors;

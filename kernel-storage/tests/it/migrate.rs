@@ -12,10 +12,11 @@ use kernel_types::Epoch;
 use crate::sample::{Contents, contents, message, pid, step};
 use crate::schema::{raw, run_sql};
 
-const THIS: [&str; 3] = [
+const THIS: [&str; 4] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_memory.sql"),
     include_str!("../../migrations/0003_versions.sql"),
+    include_str!("../../migrations/0004_packed.sql"),
 ];
 const NEXT: &str = "CREATE TABLE tag (pid BLOB NOT NULL, tag TEXT NOT NULL) STRICT; \
     INSERT INTO tag SELECT pid, 'old' FROM agent";
@@ -68,17 +69,17 @@ async fn an_older_store_is_copied_and_then_migrated() {
     let path = folder.path().join("store.db");
     let before = this_version(&path).await;
     let store = SqliteStore::open_with_migrations(&path, &and(&[NEXT])).await.unwrap();
-    let backup = beside(&path, ".v3.backup");
+    let backup = beside(&path, ".v4.backup");
     assert_eq!(store.report().backup.as_ref(), Some(&backup));
     assert!(!store.report().is_older(), "{}", store.report());
     assert_eq!(contents(&store).await, before);
     assert_eq!(store.commit(vec![step(pid(1), Epoch(1), 2)]).await.unwrap(), [CommitOutcome::Committed]);
     store.close().await.unwrap();
-    assert_eq!(number(&path, "SELECT user_version FROM pragma_user_version").await, 4);
+    assert_eq!(number(&path, "SELECT user_version FROM pragma_user_version").await, 5);
     assert_eq!(number(&path, "SELECT count(*) FROM tag").await, 20);
 
     // The copy is a store of its own, as the older build left it.
-    assert_eq!(number(&backup, "SELECT user_version FROM pragma_user_version").await, 3);
+    assert_eq!(number(&backup, "SELECT user_version FROM pragma_user_version").await, 4);
     let copy = SqliteStore::open_with_migrations(&backup, &THIS).await.unwrap();
     assert_eq!(contents(&copy).await, before);
     assert_eq!(copy.commit(vec![step(pid(1), Epoch(1), 2)]).await.unwrap(), [CommitOutcome::Committed]);
@@ -100,7 +101,7 @@ async fn what_is_only_in_the_log_is_copied_too() {
     control.post(vec![message(pid(1), 2, pid(2))]).await.unwrap();
     assert!(fs::metadata(beside(&path, "-wal")).unwrap().len() > 0);
     let store = SqliteStore::open_with_migrations(&path, &and(&[NEXT])).await.unwrap();
-    let copy = SqliteStore::open_with_migrations(beside(&path, ".v3.backup"), &THIS).await.unwrap();
+    let copy = SqliteStore::open_with_migrations(beside(&path, ".v4.backup"), &THIS).await.unwrap();
     let copied = contents(&copy).await;
     assert_eq!(copied.mail.len(), before.mail.len() + 1);
     assert_eq!(copied, contents(&store).await);
@@ -113,20 +114,20 @@ async fn a_migration_that_fails_changes_nothing_and_says_where_the_copy_is() {
     let before = this_version(&path).await;
     let bytes = fs::read(&path).unwrap();
     let error = fails(&path, &and(&[NEXT, BROKEN])).await;
-    let backup = beside(&path, ".v3.backup");
-    for words in ["store.db", "migrate", "nowhere", "unchanged", "schema version 3", backup.to_str().unwrap()]
+    let backup = beside(&path, ".v4.backup");
+    for words in ["store.db", "migrate", "nowhere", "unchanged", "schema version 4", backup.to_str().unwrap()]
     {
         assert!(error.to_string().contains(words), "{words:?} is not in: {error}");
     }
     println!("{error}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
-    assert_eq!(files(folder.path()), ["store.db", "store.db.head", "store.db.lock", "store.db.v3.backup"]);
+    assert_eq!(files(folder.path()), ["store.db", "store.db.head", "store.db.lock", "store.db.v4.backup"]);
     let store = SqliteStore::open_with_migrations(&path, &THIS).await.unwrap();
     assert_eq!(contents(&store).await, before);
     store.close().await.unwrap();
     // A second copy does not take the place of the first.
-    assert!(fails(&path, &and(&[BROKEN])).await.to_string().contains(".v3.backup.2"));
-    for copy in [".v3.backup", ".v3.backup.2"] {
+    assert!(fails(&path, &and(&[BROKEN])).await.to_string().contains(".v4.backup.2"));
+    for copy in [".v4.backup", ".v4.backup.2"] {
         let store = SqliteStore::open_with_migrations(beside(&path, copy), &THIS).await.unwrap();
         assert_eq!(contents(&store).await, before);
     }
@@ -139,19 +140,19 @@ async fn a_store_that_cannot_be_copied_is_not_migrated() {
     this_version(&path).await;
     let bytes = fs::read(&path).unwrap();
     // Something stands where the copy shall be written.
-    fs::create_dir(beside(&path, ".v3.backup.part")).unwrap();
+    fs::create_dir(beside(&path, ".v4.backup.part")).unwrap();
     let error = fails(&path, &and(&[NEXT])).await;
     assert_eq!(error.kind(), StoreErrorKind::Permission, "{error}");
     assert!(
-        error.to_string().contains("back up") && error.to_string().contains(".v3.backup.part"),
+        error.to_string().contains("back up") && error.to_string().contains(".v4.backup.part"),
         "{error}"
     );
     assert_eq!(fs::read(&path).unwrap(), bytes);
     // A file that a copy left behind when it was cut short is no obstacle.
-    fs::remove_dir(beside(&path, ".v3.backup.part")).unwrap();
-    fs::write(beside(&path, ".v3.backup.part"), "half a copy").unwrap();
+    fs::remove_dir(beside(&path, ".v4.backup.part")).unwrap();
+    fs::write(beside(&path, ".v4.backup.part"), "half a copy").unwrap();
     SqliteStore::open_with_migrations(&path, &and(&[NEXT])).await.unwrap().close().await.unwrap();
-    assert_eq!(files(folder.path()), ["store.db", "store.db.head", "store.db.lock", "store.db.v3.backup"]);
+    assert_eq!(files(folder.path()), ["store.db", "store.db.head", "store.db.lock", "store.db.v4.backup"]);
 }
 
 #[tokio::test]

@@ -39,8 +39,8 @@ async fn a_newer_schema_is_refused_and_both_versions_are_named() {
     let path = folder.path().join("store.db");
     SqliteStore::open(&path).await.unwrap().close().await.unwrap();
     run_sql(&path, "PRAGMA user_version = 77").await;
-    refused(&path, &["store.db", "schema version 77", "1 to 3", "newer build"]).await;
-    run_sql(&path, "PRAGMA user_version = 3").await;
+    refused(&path, &["store.db", "schema version 77", "1 to 4", "newer build"]).await;
+    run_sql(&path, "PRAGMA user_version = 4").await;
     SqliteStore::open(&path).await.unwrap();
 }
 
@@ -62,7 +62,7 @@ async fn a_store_is_marked_as_ours_and_durable() {
     let store = SqliteStore::open(&path).await.unwrap();
     let mut conn = raw(&path).await;
     for (pragma, expected) in
-        [("application_id", "1097289555"), ("user_version", "3"), ("journal_mode", "wal")]
+        [("application_id", "1097289555"), ("user_version", "4"), ("journal_mode", "wal")]
     {
         let sql = format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}");
         let found: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut conn).await.unwrap();

@@ -129,7 +129,7 @@ async fn bodies_that_no_process_committed_are_swept() {
     store.commit(vec![kept]).await.unwrap();
     let orphans = [hash_bytes(b"a"), hash_bytes(b"b")];
     for orphan in orphans {
-        run_sql(&place.path, &format!("INSERT INTO blob VALUES (x'{orphan}', x'00')")).await;
+        run_sql(&place.path, &format!("INSERT INTO blob (hash, bytes) VALUES (x'{orphan}', x'00')")).await;
     }
     assert_eq!(store.list_blobs(None, 10).await.unwrap().len(), 3);
     assert_eq!(store.sweep().await.unwrap(), 2);

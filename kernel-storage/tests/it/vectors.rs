@@ -7,7 +7,9 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use kernel_storage::conformance::vectors::{Fixture, InPlace};
-use kernel_storage::{MemoryStore, SqliteStore, Vectors, vectors_conformance};
+use kernel_storage::{MemoryStore, PostgresStore, SqliteStore, Vectors, vectors_conformance};
+
+use crate::postgres::place::Place;
 
 /// A database in a folder of its own.
 struct Sqlite {
@@ -42,6 +44,40 @@ impl Fixture for Sqlite {
     }
 }
 
+/// A schema of the test server.
+struct Postgres {
+    place: Place,
+    store: Mutex<Option<PostgresStore>>,
+}
+
+impl Postgres {
+    fn new() -> Self {
+        Self { place: Place::new(), store: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Fixture for Postgres {
+    async fn open(&self) -> Arc<dyn Vectors> {
+        let store = self.place.open().await;
+        *self.store.lock() = Some(store.clone());
+        Arc::new(store)
+    }
+
+    async fn reopen(&self, memory: Arc<dyn Vectors>) -> Arc<dyn Vectors> {
+        drop(memory);
+        let store = self.store.lock().take();
+        store.unwrap().close().await.unwrap();
+        self.open().await
+    }
+
+    async fn settle(&self, _memory: &Arc<dyn Vectors>, namespace: &str) {
+        let store = self.store.lock().clone();
+        store.unwrap().index_memory(namespace).await.unwrap();
+    }
+}
+
 vectors_conformance!(memory, InPlace::new(MemoryStore::new()));
 vectors_conformance!(memory_object, InPlace::new(Arc::new(MemoryStore::new()) as Arc<dyn Vectors>));
 vectors_conformance!(sqlite, Sqlite::new());
+vectors_conformance!(postgres, Postgres::new());

@@ -28,7 +28,7 @@ async fn place() -> (Place, SqliteStore) {
     (Place { _folder: folder, path }, store)
 }
 
-fn item(namespace: &str, id: &str, text: &str) -> MemoryItem {
+pub(crate) fn item(namespace: &str, id: &str, text: &str) -> MemoryItem {
     MemoryItem {
         namespace: namespace.to_owned(),
         id: id.to_owned(),
@@ -39,7 +39,7 @@ fn item(namespace: &str, id: &str, text: &str) -> MemoryItem {
     }
 }
 
-fn search(namespace: &str, text: &str) -> MemorySearch {
+pub(crate) fn search(namespace: &str, text: &str) -> MemorySearch {
     MemorySearch {
         namespace: namespace.to_owned(),
         filter: None,
@@ -50,11 +50,11 @@ fn search(namespace: &str, text: &str) -> MemorySearch {
     }
 }
 
-async fn ids(store: &impl Vectors, search: MemorySearch) -> Vec<String> {
+pub(crate) async fn ids(store: &impl Vectors, search: MemorySearch) -> Vec<String> {
     store.search(search).await.unwrap().into_iter().map(|hit| hit.id).collect()
 }
 
-fn random_items(random: &mut StdRng, count: usize) -> Vec<MemoryItem> {
+pub(crate) fn random_items(random: &mut StdRng, count: usize) -> Vec<MemoryItem> {
     let one = |n: usize| {
         let words = random.random_range(0..30);
         let words: Vec<_> = (0..words).map(|_| format!("w{}", random.random_range(0..50))).collect();
@@ -72,10 +72,15 @@ fn random_items(random: &mut StdRng, count: usize) -> Vec<MemoryItem> {
 #[tokio::test]
 async fn the_same_hits_as_the_reference_to_the_last_bit() {
     let (_place, store) = place().await;
+    finds_what_the_reference_finds(&store).await;
+}
+
+/// A memory finds the same as that of [`MemoryStore`], and says the same of it to the last bit.
+pub(crate) async fn finds_what_the_reference_finds(store: &dyn Vectors) {
     let reference = MemoryStore::new();
     let mut random = StdRng::seed_from_u64(20);
     let items = random_items(&mut random, 400);
-    for memory in [&store as &dyn Vectors, &reference] {
+    for memory in [store, &reference as &dyn Vectors] {
         memory.remember(items.clone()).await.unwrap();
         memory.search(search("n", "w1")).await.unwrap();
         let gone: Vec<_> = (0..400).step_by(7).map(|n| format!("{n:04}")).collect();
@@ -226,7 +231,8 @@ async fn a_database_of_version_1_is_migrated_and_keeps_what_it_has() {
     store.commit(vec![step(pid(1), Epoch(1), 1)]).await.unwrap();
     store.close().await.unwrap();
     let first = "DROP TABLE memory; DROP TABLE memory_model; DROP TABLE memory_namespace; \
-        DROP TABLE value_past; ALTER TABLE event DROP COLUMN state; PRAGMA user_version = 1";
+        DROP TABLE value_past; ALTER TABLE event DROP COLUMN state; \
+        ALTER TABLE blob DROP COLUMN form; ALTER TABLE blob DROP COLUMN base; PRAGMA user_version = 1";
     run_sql(&path, first).await;
     let error = SqliteStore::attach(&path).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Schema, "{error}");

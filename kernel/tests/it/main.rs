@@ -28,6 +28,7 @@ mod retries;
 mod scratch;
 mod shares;
 mod signals;
+mod size;
 mod status;
 mod stopping;
 mod syscalls;

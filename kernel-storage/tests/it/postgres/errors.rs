@@ -56,6 +56,18 @@ async fn a_server_without_pgvector_is_refused_and_nothing_is_made() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_hold_every_text_is_refused() {
+    let place = Place::new();
+    let name = format!("{}_latin", place.schema);
+    let create = format!("CREATE DATABASE {name} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0");
+    run_sql(&place.url, &create).await;
+    let options = PostgresOptions::new(url_of(None, &name)).schema("mine");
+    refused(options, StoreErrorKind::Invalid, &["LATIN1", "with the encoding UTF8"]).await;
+    assert_eq!(schemas(&url_of(None, &name), "mine").await, "0");
+    run_sql(&place.url, &format!("DROP DATABASE {name}")).await;
+}
+
+#[tokio::test]
 async fn a_user_without_rights_is_told_which_and_nothing_is_made() {
     let database = Database::new().await;
     let user = User::new().await;
@@ -110,7 +122,7 @@ async fn schemas_of_other_builds_and_programs_are_refused_and_left_alone() {
     let place = Place::new();
     place.open().await.close().await.unwrap();
     let cases = [
-        ("UPDATE schema_version SET version = 77", "schema version 77, this build reads versions 1 to 1"),
+        ("UPDATE schema_version SET version = 77", "schema version 77, this build reads versions 1 to 3"),
         ("UPDATE schema_version SET version = 0", "schema version 0"),
         ("UPDATE schema_version SET version = 1, application_id = 5", "another program's (application id 5"),
         ("DROP TABLE schema_version", "no table schema_version of ours"),

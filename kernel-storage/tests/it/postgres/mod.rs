@@ -6,6 +6,7 @@ mod crash;
 mod errors;
 mod kill;
 mod lost;
+mod memory;
 pub(crate) mod place;
 mod points;
 mod proxy;
