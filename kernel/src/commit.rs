@@ -112,6 +112,7 @@ impl Core {
         };
         process.committing = true;
         process.releasing.append(&mut process.unlocked);
+        process.subscribing.append(&mut process.subscribed);
         process.moved = false;
         process.inner = 0;
         let commit = Commit {
@@ -217,6 +218,10 @@ impl Core {
             process.revision = revision;
             process.heads = heads;
             released = std::mem::take(&mut process.releasing);
+            let subscribed = std::mem::take(&mut process.subscribing);
+            if process.image.exited.is_none() {
+                core.subscriptions_hold(process, subscribed);
+            }
             // What came meanwhile is durable with the next commit only, and stays at hand until then.
             let fresh: HashSet<BlobHash> = process.blobs.iter().map(|blob| blob.hash).collect();
             for (hash, body) in process.staged.extract_if(|hash, _| !fresh.contains(hash)) {
@@ -248,6 +253,7 @@ impl Core {
         if let Some(mut process) = self.remove(pid) {
             self.abort_all(&mut process);
             self.forget_slots(pid);
+            self.forget_subscriptions(&process);
             self.stop_clock(&mut process);
             self.release_all(pid);
             if process.image.exited.is_none() {

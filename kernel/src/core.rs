@@ -29,6 +29,7 @@ use crate::process::{Process, Running};
 use crate::seal::Said;
 use crate::slots::Slots;
 use crate::timers::{Timed, Timers};
+use crate::topics::Topics;
 
 /// How far a run goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +66,7 @@ pub(crate) struct Core {
     pub(crate) slots: Vec<Slots>,
     pub(crate) ledger: Ledger,
     pub(crate) locks: Locks<Pid>,
+    pub(crate) topics: Topics,
     /// The urgency that families have of locks their processes hold.
     pub(crate) lent: BTreeMap<Pid, BTreeMap<Pid, Priority>>,
     pub(crate) resources: Resources<CallKey>,
@@ -128,6 +130,7 @@ impl Core {
         Self {
             ledger,
             locks: Locks::new(),
+            topics: Topics::default(),
             lent: BTreeMap::new(),
             resources,
             supplied: Vec::new(),
@@ -267,6 +270,16 @@ impl Core {
             process.commit_queued = true;
             self.commits.push_back(process.pid);
         }
+    }
+
+    /// A process of the table.
+    pub(crate) fn process(&self, pid: Pid) -> Option<&Process> {
+        self.processes.get(&pid).map(|process| &**process)
+    }
+
+    /// The same, to change it.
+    pub(crate) fn process_mut(&mut self, pid: Pid) -> Option<&mut Process> {
+        self.processes.get_mut(&pid).map(|process| &mut **process)
     }
 
     /// A process comes into the table.

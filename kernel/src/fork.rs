@@ -163,6 +163,7 @@ fn fork_image(past: &Past, pid: Pid, name: &str, at: Timestamp) -> Image {
         tenant: then.tenant.clone(),
         rated: if rates.is_empty() { Vec::new() } else { vec![(pid, rates)] },
         locks: Vec::new(),
+        topics: then.topics.clone(),
         usage: Usage::default(),
         spawned_at: at,
         waited_ms: 0,

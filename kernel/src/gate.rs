@@ -30,6 +30,8 @@ pub(crate) const BUILT: &[SyscallNo] = &[
     SyscallNo::ToolCall,
     SyscallNo::Send,
     SyscallNo::Receive,
+    SyscallNo::Publish,
+    SyscallNo::Subscribe,
     SyscallNo::Lock,
     SyscallNo::Unlock,
     SyscallNo::Checkpoint,

@@ -164,7 +164,7 @@ impl Kernel {
     }
 
     async fn post(&self, to: Pid, body: MailBody) -> Result<(), KernelError> {
-        if matches!(body, MailBody::Message(_)) {
+        if body.is_message() {
             let limit = self.shared.parts.limits.mailbox;
             let full = move |core: &Core| {
                 core.processes.get(&to).is_some_and(|process| process.mail_waiting() >= limit)

@@ -46,6 +46,7 @@ mod spend;
 mod status;
 mod status_limits;
 mod timers;
+mod topics;
 mod transfer;
 mod tree;
 mod vectors;

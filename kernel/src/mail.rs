@@ -11,17 +11,14 @@ use crate::process::Process;
 use crate::tree::give_back;
 
 /// Bytes of one message.
-const MAX_MESSAGE: usize = 256 << 10;
+pub(crate) const MAX_MESSAGE: usize = 256 << 10;
 /// Senders outside the kernel that are remembered.
 const SENDERS: usize = 4096;
 
 impl Core {
     /// `send`: goes out with this step's commit.
     pub(crate) fn send(&mut self, process: &mut Process, args: &SendArgs) -> CallResult {
-        if args.body.len() > MAX_MESSAGE {
-            let message = format!("message of {} bytes exceeds the limit of {MAX_MESSAGE}", args.body.len());
-            return Err(SysError::new(ErrorKind::TooLarge, message));
-        }
+        check_size(&args.body)?;
         let limit = self.parts.limits.mailbox;
         let own = process.pid == args.to;
         let target = if own {
@@ -100,7 +97,7 @@ impl Core {
             self.forget_oldest_sender();
         }
         self.with(mail.to, |core, process| {
-            if own && matches!(mail.body, MailBody::Message(_)) {
+            if own && mail.body.is_message() {
                 process.coming = process.coming.saturating_sub(1);
             }
             if outside && !process.delivered.contains_key(&mail.id.sender) {
@@ -131,7 +128,7 @@ impl Core {
                     core.named(process, mail);
                 }
                 _ => {
-                    process.mailbox += usize::from(matches!(mail.body, MailBody::Message(_)));
+                    process.mailbox += usize::from(mail.body.is_message());
                     process.inbox.push_back(mail);
                     core.serve_waiting(process);
                 }
@@ -263,9 +260,8 @@ impl Core {
 
     /// Takes the next message, if there is one.
     pub(crate) fn try_receive(&mut self, process: &mut Process, args: &ReceiveArgs) -> Option<CallResult> {
-        let wanted = |mail: &Mail| {
-            matches!(mail.body, MailBody::Message(_)) && args.from.is_none_or(|from| mail.id.sender == from)
-        };
+        let wanted =
+            |mail: &Mail| mail.body.is_message() && args.from.is_none_or(|from| mail.id.sender == from);
         if let Some(at) = process.inbox.iter().position(wanted) {
             let mail = process.inbox.remove(at).expect("just found");
             process.consumed.push(mail.id);
@@ -298,6 +294,15 @@ impl Core {
         let at_once = args.timeout.is_some_and(|timeout| timeout.0 == 0);
         at_once.then(|| Err(SysError::new(ErrorKind::Deadline, "wait: no child has ended")))
     }
+}
+
+/// Whether a message is small enough for a mailbox.
+pub(crate) fn check_size(body: &str) -> Result<(), SysError> {
+    if body.len() > MAX_MESSAGE {
+        let message = format!("message of {} bytes exceeds the limit of {MAX_MESSAGE}", body.len());
+        return Err(SysError::new(ErrorKind::TooLarge, message));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

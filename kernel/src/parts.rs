@@ -37,6 +37,8 @@ pub struct Limits {
     pub ended: usize,
     /// Messages a mailbox holds; a further one is `Busy`.
     pub mailbox: usize,
+    /// Processes that may subscribe to a topic; a further one is `Busy`.
+    pub subscribers: usize,
     /// Requests from outside that may wait; a further one is `Busy`.
     pub requests: usize,
     /// Bytes of page bodies kept in memory.
@@ -66,6 +68,7 @@ impl Default for Limits {
             tool: Duration::from_secs(120),
             ended: 4096,
             mailbox: 1024,
+            subscribers: 4096,
             requests: 1024,
             bodies: 256 << 20,
             embed: Duration::from_secs(60),

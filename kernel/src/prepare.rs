@@ -487,6 +487,14 @@ impl Core {
                 let result = self.send(process, args);
                 answered(call, result)
             }
+            Call::Publish { topic, body } => {
+                let result = self.publish(process, topic, body);
+                answered(call, result)
+            }
+            Call::Subscribe { topic } => {
+                let result = self.subscribe(process, topic);
+                answered(call, result)
+            }
             Call::Signal { pid, signal } => {
                 let result = self.send_signal(process, *pid, *signal);
                 answered(call, result)

@@ -134,6 +134,10 @@ pub(crate) struct Process {
     pub(crate) account: Account,
     /// The urgency of the most urgent who waits for a lock it holds.
     pub(crate) lent: Option<Priority>,
+    /// Topics subscribed to since the last commit.
+    pub(crate) subscribed: Vec<String>,
+    /// Those whose subscription the commit under way makes durable.
+    pub(crate) subscribing: Vec<String>,
     /// Locks given up since the last commit.
     pub(crate) unlocked: Vec<String>,
     /// Those that the commit under way gives up.
@@ -208,6 +212,8 @@ impl Process {
             holds: HashMap::new(),
             account: Account::System,
             lent: None,
+            subscribed: Vec::new(),
+            subscribing: Vec::new(),
             unlocked: Vec::new(),
             releasing: Vec::new(),
             runs_since: None,

@@ -261,6 +261,7 @@ impl Core {
         let event = Event::Recovered { epoch: self.epoch.0, open: u32::try_from(open).unwrap_or(u32::MAX) };
         self.log(process, None, event);
         self.locks_again(process);
+        self.subscriptions_again(process);
         process.account = self.ledger.join(&process.image.tenant, &process.image.rated);
         let lost = process.image.in_flight();
         self.ledger.lost(process, lost);
@@ -313,7 +314,7 @@ impl Core {
                     self.log(process, None, Event::MailTaken { mail: mail.clone() });
                     self.prioritised(process, priority);
                 }
-                MailBody::Message(_) => {
+                MailBody::Message(_) | MailBody::Published { .. } => {
                     process.mailbox += 1;
                     process.inbox.push_back(mail);
                 }

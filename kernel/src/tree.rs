@@ -71,6 +71,7 @@ impl Core {
             tenant: spec.tenant.clone(),
             rated,
             locks: Vec::new(),
+            topics: Vec::new(),
             usage: Usage::default(),
             spawned_at: self.now(),
             waited_ms: 0,
@@ -222,6 +223,7 @@ impl Core {
             self.mail_to(process, process.parent, body);
         }
         self.forget_slots(process.pid);
+        self.forget_subscriptions(process);
         self.stop_clock(process);
         self.ledger.leave(process.account, &process.image.rated);
         process.program = None;

@@ -305,6 +305,7 @@ pub(crate) fn mail() -> Vec<Mail> {
         MailBody::Grant(budget()),
         MailBody::Priority(Priority::LOWEST),
         MailBody::Checkpoint { name: "before".to_owned(), at: moment() },
+        MailBody::Published { topic: "news".to_owned(), body: "hello\u{0}".to_owned() },
     ];
     let mail = bodies.into_iter().zip(1..).map(|(body, number)| Mail {
         id: MailId { sender: pid(10), number },

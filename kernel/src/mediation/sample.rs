@@ -28,6 +28,8 @@ pub(super) enum Effect {
     Prioritised,
     /// A message reaches the peer.
     Sent(Pid),
+    /// A message reaches the caller itself by a topic.
+    Published,
     /// A message is taken from the inbox.
     Taken,
     /// The page table changes like this.
@@ -108,6 +110,7 @@ impl Sample {
                 children
             }
             Effect::Reaped => 1 - unread(|body| matches!(body, MailBody::ChildExit { .. })).await.min(1),
+            Effect::Published => unread(|body| matches!(body, MailBody::Published { .. })).await,
             Effect::Taken => 1 - unread(|body| matches!(body, MailBody::Message(_))).await.min(1),
             Effect::Exited => {
                 let journal = rig.journal(pid).await;
@@ -182,6 +185,8 @@ impl Sample {
                 | SyscallNo::PageUnpin
                 | SyscallNo::PageFree
                 | SyscallNo::Send
+                | SyscallNo::Publish
+                | SyscallNo::Subscribe
                 | SyscallNo::Lock
                 | SyscallNo::Unlock
                 | SyscallNo::Checkpoint
@@ -208,6 +213,10 @@ fn alloc(page: NewPage) -> Call {
 
 fn put() -> Call {
     Call::Put { name: NAME.to_owned(), value: Some("1".to_owned()) }
+}
+
+fn published(topic: &str) -> Call {
+    Call::Publish { topic: topic.to_owned(), body: "hello".to_owned() }
 }
 
 /// An inference by one of the suite's own models.
@@ -288,8 +297,16 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
         SyscallNo::Receive => {
             acts(Call::Receive(ReceiveArgs { from: None, timeout: Some(Millis(10_000)) }), Effect::Taken)
         }
-        SyscallNo::Publish => plain(Call::Publish { topic: topic(), body: "hello".to_owned() }),
-        SyscallNo::Subscribe => plain(Call::Subscribe { topic: topic() }),
+        SyscallNo::Publish => {
+            let topic = format!("{NAME} to publish to");
+            let publish = acts(published(&topic), Effect::Published).after(Call::Subscribe { topic });
+            Sample { after: vec![vec![park()]], ..publish }
+        }
+        SyscallNo::Subscribe => {
+            // What it publishes itself reaches it if it subscribes.
+            let subscribe = acts(Call::Subscribe { topic: topic() }, Effect::Published);
+            Sample { after: vec![vec![published(NAME)], vec![park()]], ..subscribe }
+        }
         SyscallNo::Lock => plain(Call::Lock { name: topic(), timeout: Millis(10) }),
         SyscallNo::Unlock => {
             let name = format!("{NAME} to give up");

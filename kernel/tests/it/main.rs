@@ -32,6 +32,7 @@ mod status;
 mod stopping;
 mod syscalls;
 mod throttle;
+mod topics;
 mod tree;
 mod vectors;
 mod waits;
