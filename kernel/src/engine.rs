@@ -24,7 +24,7 @@ use crate::device::{End, Start, panic_text};
 use crate::error::KernelError;
 use crate::parts::Parts;
 use crate::prepare::{Fault, Stepped};
-use crate::vectors::{self, Text, Vector};
+use crate::vectors::{self, Embedded, Text};
 
 /// What reaches the engine from tasks and from outside.
 pub(crate) enum Message {
@@ -33,7 +33,7 @@ pub(crate) enum Message {
     Device(CallKey, u32, End),
     Batch(Batch, Result<Vec<CommitOutcome>, StoreError>),
     Bodies(Pid, Result<Vec<(BlobHash, Arc<str>)>, KernelError>),
-    Vectors(Pid, Vec<Vector>),
+    Vectors(Pid, Vec<Embedded>),
     Arrivals(Result<Vec<(Arrival, Mail)>, StoreError>),
 }
 

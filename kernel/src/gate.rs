@@ -35,6 +35,8 @@ pub(crate) const BUILT: &[SyscallNo] = &[
     SyscallNo::Lock,
     SyscallNo::Unlock,
     SyscallNo::Checkpoint,
+    SyscallNo::Remember,
+    SyscallNo::Search,
     SyscallNo::Put,
     SyscallNo::Get,
     SyscallNo::Now,
@@ -42,6 +44,12 @@ pub(crate) const BUILT: &[SyscallNo] = &[
 ];
 
 impl Core {
+    /// The calls that it carries out with the parts it has.
+    pub(crate) fn built(&self) -> Vec<SyscallNo> {
+        let of_memory = |no: SyscallNo| matches!(no, SyscallNo::Remember | SyscallNo::Search);
+        BUILT.iter().copied().filter(|no| self.parts.memory.is_some() || !of_memory(*no)).collect()
+    }
+
     /// Support, then policy and capabilities. Arguments and quotas are looked at by the call's own preparation.
     pub(crate) fn decide(&self, process: &Process, call: &Call) -> Decision {
         let no = call.number();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel_storage::Store;
+use kernel_storage::{Store, Vectors};
 use kernel_types::{
     AgentRow, Budget, ErrorKind, ExitStatus, Mail, MailBody, MailId, Pid, Priority, ProcessInfo,
     ProcessState, Reservation, Signal, Spec, SysError, Timestamp,
@@ -275,6 +275,12 @@ impl Kernel {
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.shared.parts.store)
+    }
+
+    /// Where its agents remember, if they can.
+    #[must_use]
+    pub fn memory(&self) -> Option<Arc<dyn Vectors>> {
+        self.shared.parts.memory.clone()
     }
 
     /// Sends nothing more, waits until what was sent has ended and is durable, then stops and lets go of the parts: a store with a

@@ -23,6 +23,7 @@ mod ledger;
 mod lines;
 mod local;
 mod locks;
+mod longterm;
 mod mail;
 mod mailbox;
 #[cfg(feature = "conformance")]

@@ -8,7 +8,7 @@ use kernel_context::{PagerConfig, PagerFactory};
 use kernel_llm::{Cpu, DeltaSink, Embedder};
 use kernel_sched::CpuLimits;
 use kernel_security::{Policy, Sandbox};
-use kernel_storage::Store;
+use kernel_storage::{Store, Vectors};
 use kernel_tools::Registry;
 use kernel_types::{Capabilities, ModelInfo, Spec, Tokens, ToolCallArgs};
 
@@ -90,6 +90,7 @@ pub(crate) struct Served {
 /// The assembled parts. Immutable while a kernel runs.
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) memory: Option<Arc<dyn Vectors>>,
     pub(crate) registry: Registry,
     pub(crate) cpus: Vec<Arc<dyn Cpu>>,
     /// What each of them takes.

@@ -281,8 +281,11 @@ fn settled(open: &OpenCall, at: PastMoment) -> Option<CallResult> {
         return Some(Ok(Answer::Forked { from: at.pid }));
     }
     let again = open.pending.as_ref().is_some_and(|pending| {
-        // A tool that is safe to repeat by its key would see another key.
-        open.no != SyscallNo::ToolCall || pending.recovery == Recovery::Reread
+        // What is safe to repeat by its key would have another one.
+        match open.no {
+            SyscallNo::ToolCall => pending.recovery == Recovery::Reread,
+            no => no != SyscallNo::Remember,
+        }
     });
     let message = "it was in flight in the process that this one goes on from; its effect is that one's";
     (!again).then(|| Err(SysError::new(ErrorKind::Interrupted, message)))

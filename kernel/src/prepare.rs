@@ -487,6 +487,10 @@ impl Core {
                 let result = self.send(process, args);
                 answered(call, result)
             }
+            Call::Remember(_) | Call::Search(_) => match self.check_memory(call) {
+                Ok(()) => waits,
+                Err(error) => Prepared::invalid(call, error),
+            },
             Call::Publish { topic, body } => {
                 let result = self.publish(process, topic, body);
                 answered(call, result)

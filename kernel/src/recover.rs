@@ -358,6 +358,7 @@ impl Core {
         }
         match (no, pending.recovery) {
             (SyscallNo::Lock, _) => self.lock_again(process, index),
+            (SyscallNo::Remember | SyscallNo::Search, _) => self.memory_again(process, index),
             (SyscallNo::Infer, _) => self.infer_again(process, index, lost),
             (SyscallNo::ToolCall, Recovery::Unsafe) if lost != Reservation::default() => {
                 self.interrupted(process, index);

@@ -3,13 +3,14 @@
 use kernel_context::Change;
 use kernel_types::{
     Answer, Budget, Call, Event, ExitStatus, InferArgs, MailBody, MemoryQuery, Millis, NewPage, PageKind,
-    PageNo, Pid, Priority, RecallArgs, RecallQuery, ReceiveArgs, SendArgs, Spec, StepNo, SyscallNo, Tokens,
-    ToolMode, WaitArgs,
+    PageNo, Pid, Priority, RecallArgs, RecallQuery, ReceiveArgs, RememberArgs, SendArgs, Spec, StepNo,
+    SyscallNo, Tokens, ToolMode, WaitArgs,
 };
 
 use super::journal::rows;
 use super::probe::Behaviour;
 use super::rig::{Rig, park, script, tool};
+use crate::longterm::namespace_of;
 
 /// What a call changes when it is carried out.
 #[derive(Clone, Copy)]
@@ -30,6 +31,8 @@ pub(super) enum Effect {
     Sent(Pid),
     /// A message reaches the caller itself by a topic.
     Published,
+    /// Something is in the caller's own long-term memory.
+    Remembered,
     /// A message is taken from the inbox.
     Taken,
     /// The page table changes like this.
@@ -56,6 +59,8 @@ pub(super) struct Sample {
 }
 
 const NAME: &str = "mediation";
+/// A namespace of each process's own.
+const MEMORY: &str = "self/mediation";
 const FIRST: PageNo = PageNo(1);
 
 impl Sample {
@@ -110,6 +115,13 @@ impl Sample {
                 children
             }
             Effect::Reaped => 1 - unread(|body| matches!(body, MailBody::ChildExit { .. })).await.min(1),
+            Effect::Remembered => match rig.kernel.memory() {
+                Some(memory) => {
+                    let count = memory.count(&namespace_of(MEMORY, pid, "")).await;
+                    usize::try_from(count.expect("the memory answers")).expect("few")
+                }
+                None => 0,
+            },
             Effect::Published => unread(|body| matches!(body, MailBody::Published { .. })).await,
             Effect::Taken => 1 - unread(|body| matches!(body, MailBody::Message(_))).await.min(1),
             Effect::Exited => {
@@ -172,7 +184,9 @@ impl Sample {
             | (SyscallNo::Receive, Answer::Message(_))
             | (SyscallNo::Get, Answer::Value(Some(_)))
             | (SyscallNo::Now, Answer::Time(_))
+            | (SyscallNo::Remember, Answer::Remembered { .. })
             | (SyscallNo::Random, Answer::Random(_)) => true,
+            (SyscallNo::Search, Answer::Memories(found)) => found.len() == 1,
             (SyscallNo::List, Answer::Processes(all)) => !all.is_empty(),
             (SyscallNo::ToolList, Answer::Tools(all)) => !all.is_empty(),
             (SyscallNo::Recall, Answer::Recalled(pages)) => pages.len() == 1,
@@ -213,6 +227,11 @@ fn alloc(page: NewPage) -> Call {
 
 fn put() -> Call {
     Call::Put { name: NAME.to_owned(), value: Some("1".to_owned()) }
+}
+
+fn remember() -> Call {
+    let (namespace, text) = (MEMORY.to_owned(), "a fact".to_owned());
+    Call::Remember(RememberArgs { namespace, text, ..RememberArgs::default() })
 }
 
 fn published(topic: &str) -> Call {
@@ -315,16 +334,11 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
         }
         SyscallNo::Checkpoint => plain(Call::Checkpoint { name: topic() }),
         SyscallNo::Restore => plain(Call::Restore { name: topic() }),
-        SyscallNo::Remember => plain(Call::Remember { namespace: topic(), text: "a fact".to_owned() }),
+        SyscallNo::Remember => acts(remember(), Effect::Remembered),
         SyscallNo::Search => {
-            let query = MemoryQuery {
-                namespace: topic(),
-                text: "fact".to_owned(),
-                limit: 1,
-                since: None,
-                importance: None,
-            };
-            plain(Call::Search(query))
+            let (namespace, text) = (MEMORY.to_owned(), "fact".to_owned());
+            plain(Call::Search(MemoryQuery { namespace, text, limit: 1, ..MemoryQuery::default() }))
+                .after(remember())
         }
         SyscallNo::Put => acts(put(), Effect::Valued),
         SyscallNo::Get => plain(Call::Get { name: topic() }).after(put()),

@@ -45,9 +45,11 @@ async fn child() {
 async fn open(folder: &Path, watching: Watching) -> Kernel {
     let marks = Marks::open(&folder.join("marks"));
     let store = SqliteStore::open(folder.join("kernel.db")).await.expect("the store opens");
+    let memory = store.clone();
     let store = Watched::new(store, marks.clone(), &folder.join("acknowledged"));
     let kernel = Kernel::builder()
         .store(store)
+        .memory(memory)
         .cpu(FnCpu::new(model(), |_| Ok(Canned::text("thought"))))
         .cpu(Forgetful::new(folder))
         .driver(Counters::new(folder, marks.clone()))

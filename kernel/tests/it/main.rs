@@ -17,6 +17,7 @@ mod live;
 mod locks;
 mod mailbox;
 mod mediation;
+mod memories;
 mod paid;
 mod past;
 mod patience;

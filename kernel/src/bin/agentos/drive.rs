@@ -88,6 +88,9 @@ pub(crate) async fn assemble(
         .keep_warm(host.keep_warm)
         .scheduler(move || scheduler::make(host.scheduler))
         .driver(Calculator::new());
+    if let Some(memory) = store.memory() {
+        builder = builder.memory(memory);
+    }
     if let Some(embedder) = host.embedder {
         builder = builder.embedder(embedder);
     }
