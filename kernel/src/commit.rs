@@ -231,6 +231,9 @@ impl Core {
                 (true, true) => core.queue_commit(process),
                 (true, false) => return true,
                 (false, _) => {
+                    if let Some((index, other)) = process.going_back.take() {
+                        core.go_back(process, index, *other);
+                    }
                     core.start_pending(process);
                     core.settle(process);
                 }

@@ -20,6 +20,8 @@ use kernel_types::{
 };
 
 use crate::core::{Core, Spent};
+use crate::error::KernelError;
+use crate::forking::Other;
 use crate::parts::Parts;
 use crate::process::{Process, Running};
 use crate::retry::call_end;
@@ -40,6 +42,8 @@ pub(crate) enum End {
     Infer(Result<Inference, CpuError>),
     Tool(Result<ToolOutput, ToolError>),
     Memory(Result<Answer, StoreError>),
+    /// The state that a `fork` or a `restore` is about.
+    Other(Result<Box<Other>, KernelError>),
     Panicked(String),
     Deadline(Millis),
     /// It blocked the kernel's thread.
@@ -73,6 +77,7 @@ impl Core {
                     }
                 }
                 SyscallNo::Remember | SyscallNo::Search => self.start_memory(process, index),
+                SyscallNo::Fork | SyscallNo::Restore => self.start_other(process, index),
                 SyscallNo::Spawn => self.start_spawn(process, index),
                 _ => {
                     if let Some(at) = deadline {
@@ -175,6 +180,7 @@ impl Core {
             match process.image.open[index].no {
                 SyscallNo::Infer => core.infer_done(process, index, end),
                 SyscallNo::Remember | SyscallNo::Search => core.memory_done(process, index, end),
+                SyscallNo::Fork | SyscallNo::Restore => core.other_done(process, index, end),
                 _ => core.tool_done(process, index, end),
             }
             core.settle(process);
@@ -336,7 +342,7 @@ impl Core {
                 let end = CallEnd::Cancelled { tokens: used.tokens().0 };
                 self.charge_infer(process, index, used, end, Err(error));
             }
-            SyscallNo::Spawn => self.cancel_spawn(process, index, error),
+            SyscallNo::Spawn | SyscallNo::Fork => self.cancel_spawn(process, index, error),
             _ => {
                 let started = process.running.get(&seq).is_some_and(|running| !running.waits.is_open());
                 if no == SyscallNo::ToolCall && started {
@@ -412,6 +418,7 @@ impl Core {
         match no {
             SyscallNo::Infer => self.infer_done(process, index, end),
             SyscallNo::Remember | SyscallNo::Search => self.memory_done(process, index, end),
+            SyscallNo::Fork | SyscallNo::Restore => self.other_done(process, index, end),
             _ => self.tool_done(process, index, end),
         }
         self.settle(process);
@@ -434,7 +441,11 @@ impl Core {
         let no = process.image.open[index].no;
         let result = match no {
             SyscallNo::Infer => return self.infer_timer(process, index),
-            SyscallNo::ToolCall | SyscallNo::Remember | SyscallNo::Search => {
+            SyscallNo::ToolCall
+            | SyscallNo::Remember
+            | SyscallNo::Search
+            | SyscallNo::Fork
+            | SyscallNo::Restore => {
                 return self.leave_behind(process, index);
             }
             SyscallNo::Sleep => Ok(Answer::Done),

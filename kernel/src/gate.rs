@@ -11,6 +11,7 @@ use crate::process::Process;
 pub(crate) const BUILT: &[SyscallNo] = &[
     SyscallNo::Probe,
     SyscallNo::Spawn,
+    SyscallNo::Fork,
     SyscallNo::Exit,
     SyscallNo::Wait,
     SyscallNo::Signal,
@@ -35,6 +36,7 @@ pub(crate) const BUILT: &[SyscallNo] = &[
     SyscallNo::Lock,
     SyscallNo::Unlock,
     SyscallNo::Checkpoint,
+    SyscallNo::Restore,
     SyscallNo::Remember,
     SyscallNo::Search,
     SyscallNo::Put,

@@ -124,8 +124,10 @@ pub(crate) struct Pending {
     pub(crate) attempt: u32,
     /// For calls that wait in the kernel: give up then.
     pub(crate) deadline: Option<Timestamp>,
-    /// For `spawn`: the child's pid.
+    /// For `spawn` and `fork`: the child's pid.
     pub(crate) child: Option<Pid>,
+    /// For `fork`: the limits that were taken out of its own for the child.
+    pub(crate) share: Option<Budget>,
 }
 
 impl Image {

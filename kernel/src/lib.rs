@@ -14,6 +14,7 @@ mod device;
 mod engine;
 mod error;
 mod fork;
+mod forking;
 mod gate;
 mod holds;
 mod image;

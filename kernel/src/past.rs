@@ -215,6 +215,7 @@ impl Past {
                 attempt: 0,
                 deadline: None,
                 child: None,
+                share: None,
                 ..pending.clone()
             });
             let outcome = pending.is_none().then_some(told);
@@ -284,7 +285,8 @@ fn settled(open: &OpenCall, at: PastMoment) -> Option<CallResult> {
         // What is safe to repeat by its key would have another one.
         match open.no {
             SyscallNo::ToolCall => pending.recovery == Recovery::Reread,
-            no => no != SyscallNo::Remember,
+            // It went back itself; to a moment at which it was about to, it would for ever.
+            no => !matches!(no, SyscallNo::Remember | SyscallNo::Restore),
         }
     });
     let message = "it was in flight in the process that this one goes on from; its effect is that one's";

@@ -14,6 +14,7 @@ use kernel_types::{
 };
 use tokio::task::AbortHandle;
 
+use crate::forking::Other;
 use crate::image::Image;
 use crate::ledger::Account;
 use crate::lines::Place;
@@ -127,6 +128,8 @@ pub(crate) struct Process {
     /// The ping under way.
     pub(crate) pinging: Option<Pinging>,
     pub(crate) running: HashMap<Seq, Running>,
+    /// The state that the `restore` at this place goes back to, once no commit is under way.
+    pub(crate) going_back: Option<(usize, Box<Other>)>,
     pub(crate) reserved: Reservation,
     /// What its calls hold of limits above it.
     pub(crate) holds: HashMap<Seq, Hold<Account>>,
@@ -208,6 +211,7 @@ impl Process {
             ping_due: None,
             pinging: None,
             running: HashMap::new(),
+            going_back: None,
             reserved: Reservation::default(),
             holds: HashMap::new(),
             account: Account::System,

@@ -29,6 +29,8 @@ pub(super) enum Effect {
     Prioritised,
     /// A message reaches the peer.
     Sent(Pid),
+    /// The caller goes back.
+    Restored,
     /// A message reaches the caller itself by a topic.
     Published,
     /// Something is in the caller's own long-term memory.
@@ -122,6 +124,10 @@ impl Sample {
                 }
                 None => 0,
             },
+            Effect::Restored => {
+                let journal = rig.journal(pid).await;
+                journal.iter().filter(|entry| matches!(entry.event, Event::Restored { .. })).count()
+            }
             Effect::Published => unread(|body| matches!(body, MailBody::Published { .. })).await,
             Effect::Taken => 1 - unread(|body| matches!(body, MailBody::Message(_))).await.min(1),
             Effect::Exited => {
@@ -174,7 +180,7 @@ impl Sample {
     pub(super) fn fits(&self, answer: &Answer) -> bool {
         match (self.call.number(), answer) {
             (SyscallNo::Probe, Answer::Probe { calls, .. }) => calls.contains(&SyscallNo::Probe),
-            (SyscallNo::Spawn, Answer::Pid(_))
+            (SyscallNo::Spawn | SyscallNo::Fork, Answer::Pid(_))
             | (SyscallNo::Wait, Answer::Exited { .. })
             | (SyscallNo::ProcessInfo, Answer::Process(_))
             | (SyscallNo::PageAlloc | SyscallNo::Note, Answer::Pages(_))
@@ -204,6 +210,7 @@ impl Sample {
                 | SyscallNo::Lock
                 | SyscallNo::Unlock
                 | SyscallNo::Checkpoint
+                | SyscallNo::Restore
                 | SyscallNo::Put,
                 Answer::Done,
             ) => true,
@@ -260,7 +267,7 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
     match no {
         SyscallNo::Probe => plain(Call::Probe),
         SyscallNo::Spawn => acts(Call::Spawn(Box::new(script(vec![vec![Call::Now]]))), Effect::Child),
-        SyscallNo::Fork => plain(Call::Fork),
+        SyscallNo::Fork => acts(Call::Fork, Effect::Child),
         SyscallNo::Exit => acts(Call::Exit(farewell()), Effect::Exited),
         SyscallNo::Wait => {
             let lent = 2;
@@ -333,7 +340,15 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
             plain(Call::Unlock { name }).after(lock)
         }
         SyscallNo::Checkpoint => plain(Call::Checkpoint { name: topic() }),
-        SyscallNo::Restore => plain(Call::Restore { name: topic() }),
+        SyscallNo::Restore => {
+            // Once it is back, it waits for a message that it has taken before: it goes back once only.
+            let (name, topic) = (topic(), format!("{NAME} to go back"));
+            let taken = Call::Receive(ReceiveArgs::default());
+            let subscribe = Call::Subscribe { topic: topic.clone() };
+            let setup = [subscribe, published(&topic), Call::Checkpoint { name: name.clone() }, taken];
+            let restore = acts(Call::Restore { name }, Effect::Restored);
+            Sample { setup: setup.map(|call| vec![call]).to_vec(), after: vec![vec![park()]], ..restore }
+        }
         SyscallNo::Remember => acts(remember(), Effect::Remembered),
         SyscallNo::Search => {
             let (namespace, text) = (MEMORY.to_owned(), "fact".to_owned());

@@ -10,6 +10,7 @@ mod budgets;
 mod cached;
 mod ended;
 mod examples;
+mod forking;
 mod holds;
 mod lending;
 mod lines;
