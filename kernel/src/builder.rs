@@ -51,6 +51,8 @@ pub struct KernelBuilder {
     keep_warm: bool,
     clock: Arc<dyn Clock>,
     seed: Option<u64>,
+    #[cfg_attr(not(feature = "conformance"), expect(dead_code, reason = "set by simulations only"))]
+    simulated: bool,
 }
 
 impl Default for KernelBuilder {
@@ -81,6 +83,7 @@ impl Default for KernelBuilder {
             keep_warm: true,
             clock: Arc::new(SystemClock::default()),
             seed: None,
+            simulated: false,
         }
     }
 }
@@ -260,6 +263,15 @@ impl KernelBuilder {
         self
     }
 
+    /// Runs the kernel as a task of the runtime instead of a thread of its own. For simulations: on a runtime of one thread whose
+    /// clock is paused, what happens follows from the seeds alone. Nothing ends a program or a device that does not return.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub fn simulated(mut self) -> Self {
+        self.simulated = true;
+        self
+    }
+
     /// Assembles the kernel: checks the parts against each other, begins a new epoch on the store, starts the engine.
     ///
     /// # Errors
@@ -348,6 +360,11 @@ impl KernelBuilder {
             clock: self.clock,
         };
         let shared = Shared::new(Core::new(Arc::new(parts), schedulers, ledger, epoch, seed), runtime);
+        #[cfg(feature = "conformance")]
+        if self.simulated {
+            shared.runtime.spawn(engine::drive(Arc::clone(&shared)));
+            return Ok(Kernel { shared });
+        }
         engine::start(&shared).map_err(|error| build(format!("no thread for the engine: {error}")))?;
         Ok(Kernel { shared })
     }

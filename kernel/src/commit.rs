@@ -14,6 +14,7 @@ use crate::device::panic_text;
 use crate::error::KernelError;
 use crate::image::PageSource;
 use crate::process::Process;
+use crate::recover::Loaded;
 use crate::seal::{Heads, Unsealed};
 
 /// Steps' worth of page changes after which a snapshot shortens recovery.
@@ -199,8 +200,8 @@ impl Core {
                     self.drop_process(pid);
                 }
                 CommitOutcome::Conflict { revision } => {
-                    tracing::warn!(%pid, revision, "changed by another kernel");
-                    self.drop_process(pid);
+                    tracing::warn!(%pid, revision, "changed by the kernel before, whose commit came late");
+                    self.reload(pid);
                 }
                 CommitOutcome::Refused { reason } => {
                     self.drop_process(pid);
@@ -263,6 +264,40 @@ impl Core {
                 self.ledger.leave(process.account, &process.image.rated);
             }
         }
+    }
+
+    /// What a kernel before this one had on its way was committed after this one had loaded the process: it is loaded again. Until
+    /// then it is known of, though nobody can reach it.
+    fn reload(&mut self, pid: Pid) {
+        if let Some(mut process) = self.remove(pid) {
+            self.abort_all(&mut process);
+            self.forget_slots(pid);
+            self.stop_clock(&mut process);
+            self.release_all(pid);
+            if process.image.exited.is_none() {
+                self.ledger.leave(process.account, &process.image.rated);
+            }
+        }
+        if self.reloading.insert(pid) {
+            self.reloads.push(pid);
+        }
+    }
+
+    /// Takes it over as the store has it now, unless it ended or yet another kernel has it.
+    pub(crate) fn reloaded(&mut self, pid: Pid, found: Result<Option<Loaded>, KernelError>) {
+        self.reloading.remove(&pid);
+        self.topics.forget(pid);
+        let mut loaded = match found {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => return,
+            Err(error) => return self.fail(error),
+        };
+        let parent = loaded.process.parent;
+        let children = self.processes.values().filter(|other| other.parent == pid);
+        loaded.process.children.extend(children.map(|child| child.pid));
+        self.adopt(vec![loaded]);
+        // It may be a child that the kernel before had made already.
+        self.spawned(pid, parent);
     }
 
     /// The kernel cannot go on: nothing more is started, whoever runs it is told.

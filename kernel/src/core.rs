@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kernel_sched::{Locks, Micros, Resources, Scheduler};
 use kernel_storage::Arrival;
@@ -59,6 +59,9 @@ pub(crate) struct Core {
     /// Who waits for a process's first commit.
     pub(crate) births: HashMap<Pid, tokio::sync::oneshot::Sender<Result<Pid, KernelError>>>,
     pub(crate) loads: Vec<(Pid, Fault)>,
+    /// Processes to be loaded again, and those that are or will be.
+    pub(crate) reloads: Vec<Pid>,
+    pub(crate) reloading: HashSet<Pid>,
     /// Deadlines that programs asked for: they hold whichever kernel runs.
     pub(crate) timers: Timers<Timestamp>,
     /// Looks at calls that nobody asked for: patience, pauses, devices that do not return.
@@ -93,7 +96,7 @@ pub(crate) struct Core {
     pub(crate) cursor: Arrival,
     /// To whom somebody outside wrote, and who, in order.
     pub(crate) senders: VecDeque<(Pid, Pid)>,
-    pub(crate) last_poll: Instant,
+    pub(crate) last_poll: tokio::time::Instant,
     pub(crate) fatal: Option<KernelError>,
     /// It is to shut down: nothing more is sent, what is in flight is waited for.
     pub(crate) leaving: bool,
@@ -147,6 +150,8 @@ impl Core {
             starts: VecDeque::new(),
             births: HashMap::new(),
             loads: Vec::new(),
+            reloads: Vec::new(),
+            reloading: HashSet::new(),
             timers: Timers::new(),
             alarms: Timers::new(),
             slots,
@@ -163,7 +168,7 @@ impl Core {
             left_behind: HashSet::new(),
             cursor: Arrival(0),
             senders: VecDeque::new(),
-            last_poll: Instant::now(),
+            last_poll: tokio::time::Instant::now(),
             fatal: None,
             leaving: false,
             closed: false,
@@ -325,6 +330,7 @@ impl Core {
             || !self.starts.is_empty()
             || !self.supplied.is_empty()
             || !self.loads.is_empty()
+            || !self.reloads.is_empty()
     }
 
     /// Nothing is with a device or the store: only time, or someone outside, can bring news.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kernel_storage::{Arrival, CommitOutcome, StoreError};
-use kernel_types::{BlobHash, CallKey, Mail, Pid};
+use kernel_types::{BlobHash, CallKey, Epoch, Mail, Pid};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
@@ -24,6 +24,7 @@ use crate::device::{End, Start, panic_text};
 use crate::error::KernelError;
 use crate::parts::Parts;
 use crate::prepare::{Fault, Stepped};
+use crate::recover::Loaded;
 use crate::vectors::{self, Embedded, Text};
 
 /// What reaches the engine from tasks and from outside.
@@ -33,6 +34,7 @@ pub(crate) enum Message {
     Device(CallKey, u32, End),
     Batch(Batch, Result<Vec<CommitOutcome>, StoreError>),
     Bodies(Pid, Result<Vec<(BlobHash, Arc<str>)>, KernelError>),
+    Reloaded(Pid, Result<Option<Loaded>, KernelError>),
     Vectors(Pid, Vec<Embedded>),
     Arrivals(Result<Vec<(Arrival, Mail)>, StoreError>),
 }
@@ -258,6 +260,34 @@ fn run(shared: &Arc<Shared>, generation: u64) {
     }
 }
 
+/// The engine as a task of the runtime in place of a thread: on a runtime of one thread with a paused clock the order of all that
+/// happens follows from the seeds. There is no watchdog: code of others that does not return stops everything.
+#[cfg(feature = "conformance")]
+pub(crate) async fn drive(shared: Arc<Shared>) {
+    loop {
+        let pause = {
+            let mut core = shared.core.lock();
+            if core.quit {
+                return;
+            }
+            for message in shared.take_messages() {
+                core.handle(message);
+            }
+            if turn(&shared, &mut core, 0).is_err() {
+                return;
+            }
+            if core.has_work() { Duration::ZERO } else { core.pause(&|| shared.is_rung()) }
+        };
+        // Tasks that ring meanwhile run between two looks.
+        let until = tokio::time::Instant::now() + pause;
+        while pause > Duration::ZERO && !shared.is_rung() && tokio::time::Instant::now() < until {
+            let look = Duration::from_millis(1).min(until - tokio::time::Instant::now());
+            tokio::time::sleep(look).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// One round: steps, slots, commits, starts, loads, timers.
 fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) -> Result<(), Replaced> {
     for _ in 0..64 {
@@ -285,6 +315,9 @@ fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) 
             Fault::Bodies(missing) => load(shared, core, pid, missing),
             Fault::Vectors(texts) => embed(shared, core, pid, texts),
         }
+    }
+    for pid in std::mem::take(&mut core.reloads) {
+        reload(shared, core, pid);
     }
     if core.wants_poll() {
         poll_mail(shared, core);
@@ -427,10 +460,10 @@ fn load(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, missing
     core.in_flight.loads += 1;
     let teller = Arc::clone(shared);
     shared.runtime.spawn(async move {
-        let patience = Instant::now() + teller.parts.limits.store_patience;
+        let patience = tokio::time::Instant::now() + teller.parts.limits.store_patience;
         let mut pause = Duration::from_millis(10);
         let mut result = crate::recover::fetch(&*teller.parts.store, &missing).await;
-        while Instant::now() < patience
+        while tokio::time::Instant::now() < patience
             && result.as_ref().is_err_and(|error| error.retry() != kernel_types::Retry::Never)
         {
             tokio::time::sleep(pause).await;
@@ -439,6 +472,38 @@ fn load(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, missing
         }
         teller.tell(Message::Bodies(pid, result));
     });
+}
+
+/// Loads a process anew that another kernel changed.
+fn reload(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid) {
+    core.in_flight.loads += 1;
+    let (teller, epoch) = (Arc::clone(shared), core.epoch);
+    shared.runtime.spawn(async move {
+        let patience = tokio::time::Instant::now() + teller.parts.limits.store_patience;
+        let mut pause = Duration::from_millis(10);
+        let found = loop {
+            match again(&teller, pid, epoch).await {
+                Err(error)
+                    if error.retry() != kernel_types::Retry::Never
+                        && tokio::time::Instant::now() < patience =>
+                {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(500));
+                }
+                found => break found,
+            }
+        };
+        teller.tell(Message::Reloaded(pid, found));
+    });
+}
+
+async fn again(shared: &Shared, pid: Pid, epoch: Epoch) -> Result<Option<Loaded>, KernelError> {
+    match shared.parts.store.agent(pid).await? {
+        Some(row) if row.epoch < epoch && !row.exited => {
+            crate::recover::load(&shared.parts, &shared.bodies, row).await.map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 fn embed(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, texts: Vec<Text>) {
@@ -456,7 +521,7 @@ fn embed(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, texts:
 
 fn poll_mail(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>) {
     core.in_flight.polls += 1;
-    core.last_poll = Instant::now();
+    core.last_poll = tokio::time::Instant::now();
     let (teller, after) = (Arc::clone(shared), core.cursor);
     shared.runtime.spawn(async move {
         let result = teller.parts.store.arrivals(after, 256).await;
@@ -479,6 +544,10 @@ impl Core {
             Message::Bodies(pid, result) => {
                 self.in_flight.loads -= 1;
                 self.bodies_loaded(pid, result);
+            }
+            Message::Reloaded(pid, found) => {
+                self.in_flight.loads -= 1;
+                self.reloaded(pid, found);
             }
             Message::Vectors(pid, found) => {
                 self.in_flight.loads -= 1;
@@ -638,6 +707,7 @@ impl Core {
             || !self.starts.is_empty()
             || !self.supplied.is_empty()
             || !self.loads.is_empty()
+            || !self.reloads.is_empty()
     }
 
     /// How long to wait for news.

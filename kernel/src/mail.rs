@@ -27,7 +27,7 @@ impl Core {
             self.processes.get_mut(&args.to).map(|found| &mut **found)
         };
         let Some(target) = target.filter(|target| target.image.exited.is_none()) else {
-            return Err(SysError::new(ErrorKind::NotFound, format!("no process {}", args.to)));
+            return Err(self.unreached(args.to));
         };
         if target.mail_waiting() >= limit {
             let message = format!("the mailbox of {} holds {limit} messages, its limit", args.to);
@@ -43,7 +43,7 @@ impl Core {
         let alive = pid == process.pid
             || self.processes.get(&pid).is_some_and(|target| target.image.exited.is_none());
         if !alive {
-            return Err(SysError::new(ErrorKind::NotFound, format!("no process {pid}")));
+            return Err(self.unreached(pid));
         }
         self.mail_to(process, pid, MailBody::Signal(signal));
         Ok(Answer::Done)
@@ -60,7 +60,7 @@ impl Core {
         let alive = pid == process.pid
             || self.processes.get(&pid).is_some_and(|target| target.image.exited.is_none());
         if !alive {
-            return Err(SysError::new(ErrorKind::NotFound, format!("no process {pid}")));
+            return Err(self.unreached(pid));
         }
         let own = process.image.priority;
         let below = matches!(self.relation(process, pid), Relation::Child | Relation::Descendant);
@@ -72,6 +72,14 @@ impl Core {
         }
         self.mail_to(process, pid, MailBody::Priority(priority));
         Ok(Answer::Done)
+    }
+
+    /// Why a process is not reached.
+    fn unreached(&self, pid: Pid) -> SysError {
+        if self.reloading.contains(&pid) {
+            return being_loaded(pid);
+        }
+        SysError::new(ErrorKind::NotFound, format!("no process {pid}"))
     }
 
     /// Adds mail to what the process's next commit sends.
@@ -294,6 +302,11 @@ impl Core {
         let at_once = args.timeout.is_some_and(|timeout| timeout.0 == 0);
         at_once.then(|| Err(SysError::new(ErrorKind::Deadline, "wait: no child has ended")))
     }
+}
+
+/// The process is there, and soon to be reached again.
+pub(crate) fn being_loaded(pid: Pid) -> SysError {
+    SysError::new(ErrorKind::Busy, format!("process {pid} is being loaded from the store"))
 }
 
 /// Whether a message is small enough for a mailbox.

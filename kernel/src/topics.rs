@@ -10,7 +10,7 @@ use kernel_types::{Answer, CallResult, ErrorKind, MailBody, Pid, SysError};
 
 use crate::core::Core;
 use crate::locks::of_tenant;
-use crate::mail::{MAX_MESSAGE, check_size};
+use crate::mail::{MAX_MESSAGE, being_loaded, check_size};
 use crate::process::Process;
 
 /// Bytes of a topic's name.
@@ -60,6 +60,14 @@ impl Topics {
         }
     }
 
+    /// Nothing reaches a process any more.
+    pub(crate) fn forget(&mut self, pid: Pid) {
+        self.subscribers.retain(|_, subscribers| {
+            subscribers.remove(&pid);
+            !subscribers.is_empty()
+        });
+    }
+
     /// Whom a message reaches, in the order of their pids.
     fn reached(&self, whole: &str) -> Vec<Pid> {
         let all = self.subscribers.get(whole).into_iter().flatten();
@@ -98,6 +106,9 @@ impl Core {
         let limit = self.parts.limits.mailbox;
         let (mut reached, mut full) = (Vec::new(), None);
         for pid in self.topics.reached(&of_tenant(&process.image.tenant, topic)) {
+            if self.reloading.contains(&pid) {
+                return Err(being_loaded(pid));
+            }
             let target = if pid == process.pid { Some(&*process) } else { self.process(pid) };
             let Some(target) = target.filter(|target| target.image.exited.is_none()) else { continue };
             if target.mail_waiting() >= limit {

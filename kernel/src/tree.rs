@@ -231,7 +231,9 @@ impl Core {
                 core.queue_commit(orphan);
             });
         }
-        if self.processes.get(&process.parent).is_some_and(|parent| parent.image.exited.is_none()) {
+        // A parent that this kernel does not run, or is about to load again, is told by the store.
+        let over = self.processes.get(&process.parent).is_some_and(|parent| parent.image.exited.is_some());
+        if process.parent != Pid::INIT && !over {
             let refund = handed(&process.left());
             let body = MailBody::ChildExit { pid: process.pid, status, refund };
             self.mail_to(process, process.parent, body);

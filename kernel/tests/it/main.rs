@@ -30,6 +30,7 @@ mod retries;
 mod scratch;
 mod shares;
 mod signals;
+mod simulation;
 mod status;
 mod stopping;
 mod syscalls;
