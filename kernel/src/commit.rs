@@ -287,14 +287,12 @@ impl Core {
     pub(crate) fn reloaded(&mut self, pid: Pid, found: Result<Option<Loaded>, KernelError>) {
         self.reloading.remove(&pid);
         self.topics.forget(pid);
-        let mut loaded = match found {
+        let loaded = match found {
             Ok(Some(loaded)) => loaded,
             Ok(None) => return,
             Err(error) => return self.fail(error),
         };
         let parent = loaded.process.parent;
-        let children = self.processes.values().filter(|other| other.parent == pid);
-        loaded.process.children.extend(children.map(|child| child.pid));
         self.adopt(vec![loaded]);
         // It may be a child that the kernel before had made already.
         self.spawned(pid, parent);

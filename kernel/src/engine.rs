@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kernel_storage::{Arrival, CommitOutcome, StoreError};
+use kernel_storage::{Arrival, CommitOutcome, Store, StoreError};
 use kernel_types::{BlobHash, CallKey, Epoch, Mail, Pid};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::runtime::Handle;
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     inbox: Mutex<Inbox>,
     bell: Condvar,
+    /// The bell of a kernel that is a task.
+    rung: tokio::sync::Notify,
     section: Section,
     runs: AtomicU64,
 }
@@ -81,6 +83,7 @@ impl Shared {
             runtime,
             inbox: Mutex::default(),
             bell: Condvar::new(),
+            rung: tokio::sync::Notify::new(),
             section: Section { origin: Instant::now(), since: AtomicU64::new(0), what: Mutex::new(None) },
             runs: AtomicU64::new(0),
         })
@@ -100,7 +103,7 @@ impl Shared {
         inbox.messages.push_back(Message::Request(Box::new(work)));
         inbox.rung = true;
         drop(inbox);
-        self.bell.notify_one();
+        self.wake();
         Ok(())
     }
 
@@ -110,7 +113,7 @@ impl Shared {
         inbox.messages.push_back(message);
         inbox.rung = true;
         drop(inbox);
-        self.bell.notify_one();
+        self.wake();
     }
 
     /// Nothing is taken any more; who waits for an answer learns that there will be none.
@@ -130,7 +133,12 @@ impl Shared {
     /// Wakes the engine.
     pub(crate) fn ring(&self) {
         self.inbox.lock().rung = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
         self.bell.notify_one();
+        self.rung.notify_one();
     }
 
     fn take_messages(&self) -> VecDeque<Message> {
@@ -278,11 +286,9 @@ pub(crate) async fn drive(shared: Arc<Shared>) {
             }
             if core.has_work() { Duration::ZERO } else { core.pause(&|| shared.is_rung()) }
         };
-        // Tasks that ring meanwhile run between two looks.
-        let until = tokio::time::Instant::now() + pause;
-        while pause > Duration::ZERO && !shared.is_rung() && tokio::time::Instant::now() < until {
-            let look = Duration::from_millis(1).min(until - tokio::time::Instant::now());
-            tokio::time::sleep(look).await;
+        if pause > Duration::ZERO {
+            // Somebody rings, or the time has come.
+            drop(tokio::time::timeout(pause, shared.rung.notified()).await);
         }
         tokio::task::yield_now().await;
     }
@@ -500,9 +506,24 @@ fn reload(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid) {
 async fn again(shared: &Shared, pid: Pid, epoch: Epoch) -> Result<Option<Loaded>, KernelError> {
     match shared.parts.store.agent(pid).await? {
         Some(row) if row.epoch < epoch && !row.exited => {
-            crate::recover::load(&shared.parts, &shared.bodies, row).await.map(Some)
+            // Before its mail is read: a child that ends meanwhile is in one of the two.
+            let children = children(&*shared.parts.store, pid).await?;
+            let mut loaded = crate::recover::load(&shared.parts, &shared.bodies, row).await?;
+            loaded.process.children.extend(children);
+            Ok(Some(loaded))
         }
         _ => Ok(None),
+    }
+}
+
+/// The children of a process that have not ended, whoever runs them.
+async fn children(store: &dyn Store, pid: Pid) -> Result<Vec<Pid>, KernelError> {
+    let (mut children, mut last) = (Vec::new(), None);
+    loop {
+        let rows = store.agents(last, true, 1024).await?;
+        let Some(row) = rows.last() else { return Ok(children) };
+        last = Some(row.pid);
+        children.extend(rows.iter().filter(|row| row.parent == pid).map(|row| row.pid));
     }
 }
 
