@@ -11,10 +11,10 @@ use kernel_types::{AgentRow, BlobHash, Hash, Pid};
 
 use crate::core::Core;
 use crate::device::panic_text;
+use crate::engine::Again;
 use crate::error::KernelError;
 use crate::image::PageSource;
 use crate::process::Process;
-use crate::recover::Loaded;
 use crate::seal::{Heads, Unsealed};
 
 /// Steps' worth of page changes after which a snapshot shortens recovery.
@@ -284,18 +284,27 @@ impl Core {
     }
 
     /// Takes it over as the store has it now, unless it ended or yet another kernel has it.
-    pub(crate) fn reloaded(&mut self, pid: Pid, found: Result<Option<Loaded>, KernelError>) {
+    pub(crate) fn reloaded(&mut self, pid: Pid, found: Result<Again, KernelError>) {
         self.reloading.remove(&pid);
         self.topics.forget(pid);
-        let loaded = match found {
-            Ok(Some(loaded)) => loaded,
-            Ok(None) => return,
+        let Again { loaded, mail, since } = match found {
+            Ok(again) => again,
             Err(error) => return self.fail(error),
         };
-        let parent = loaded.process.parent;
-        self.adopt(vec![loaded]);
-        // It may be a child that the kernel before had made already.
-        self.spawned(pid, parent);
+        if let Some(loaded) = loaded {
+            let parent = loaded.process.parent;
+            self.adopt(vec![loaded]);
+            // It may be a child that the kernel before had made already.
+            self.spawned(pid, parent);
+        }
+        // What came with the late commit, before anything that its sender sends from now on; to those as well that are not loaded yet.
+        self.late_mail.extend(mail);
+        let late = self.late_mail.clone();
+        self.deliver_all(late, false);
+        if self.reloading.is_empty() {
+            self.late_mail.clear();
+        }
+        self.cursor = self.cursor.min(since);
     }
 
     /// The kernel cannot go on: nothing more is started, whoever runs it is told.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use kernel_sched::{Locks, Micros, Resources, Scheduler};
 use kernel_storage::Arrival;
 use kernel_types::{
-    CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, Priority, ProcessInfo, Reservation, Seq,
+    CallKey, CallResult, Epoch, Event, Mail, MicroUsd, Millis, Pid, Priority, ProcessInfo, Reservation, Seq,
     StepNo, Timestamp, Tokens,
 };
 use rand::rngs::StdRng;
@@ -62,6 +62,8 @@ pub(crate) struct Core {
     /// Processes to be loaded again, and those that are or will be.
     pub(crate) reloads: Vec<Pid>,
     pub(crate) reloading: HashSet<Pid>,
+    /// Mail that was found meanwhile, kept until all of them are there.
+    pub(crate) late_mail: Vec<Mail>,
     /// Deadlines that programs asked for: they hold whichever kernel runs.
     pub(crate) timers: Timers<Timestamp>,
     /// Looks at calls that nobody asked for: patience, pauses, devices that do not return.
@@ -152,6 +154,7 @@ impl Core {
             loads: Vec::new(),
             reloads: Vec::new(),
             reloading: HashSet::new(),
+            late_mail: Vec::new(),
             timers: Timers::new(),
             alarms: Timers::new(),
             slots,

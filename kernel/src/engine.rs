@@ -34,9 +34,17 @@ pub(crate) enum Message {
     Device(CallKey, u32, End),
     Batch(Batch, Result<Vec<CommitOutcome>, StoreError>),
     Bodies(Pid, Result<Vec<(BlobHash, Arc<str>)>, KernelError>),
-    Reloaded(Pid, Result<Option<Loaded>, KernelError>),
+    Reloaded(Pid, Result<Again, KernelError>),
     Vectors(Pid, Vec<Embedded>),
-    Arrivals(Result<Vec<(Arrival, Mail)>, StoreError>),
+    /// Mail that arrived after the cursor of that time.
+    Arrivals(Arrival, Result<Vec<(Arrival, Mail)>, StoreError>),
+}
+
+/// A process as the store has it now, unless it is over or another kernel's, and the mail that is there since.
+pub(crate) struct Again {
+    pub(crate) loaded: Option<Loaded>,
+    pub(crate) mail: Vec<Mail>,
+    pub(crate) since: Arrival,
 }
 
 pub(crate) struct Shared {
@@ -483,12 +491,12 @@ fn load(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, missing
 /// Loads a process anew that another kernel changed.
 fn reload(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid) {
     core.in_flight.loads += 1;
-    let (teller, epoch) = (Arc::clone(shared), core.epoch);
+    let (teller, epoch, since) = (Arc::clone(shared), core.epoch, core.cursor);
     shared.runtime.spawn(async move {
         let patience = tokio::time::Instant::now() + teller.parts.limits.store_patience;
         let mut pause = Duration::from_millis(10);
         let found = loop {
-            match again(&teller, pid, epoch).await {
+            match again(&teller, pid, epoch, since).await {
                 Err(error)
                     if error.retry() != kernel_types::Retry::Never
                         && tokio::time::Instant::now() < patience =>
@@ -503,16 +511,23 @@ fn reload(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid) {
     });
 }
 
-async fn again(shared: &Shared, pid: Pid, epoch: Epoch) -> Result<Option<Loaded>, KernelError> {
-    match shared.parts.store.agent(pid).await? {
+async fn again(shared: &Shared, pid: Pid, epoch: Epoch, since: Arrival) -> Result<Again, KernelError> {
+    let loaded = match shared.parts.store.agent(pid).await? {
         Some(row) if row.epoch < epoch && !row.exited => {
             // Before its mail is read: a child that ends meanwhile is in one of the two.
             let children = children(&*shared.parts.store, pid).await?;
             let mut loaded = crate::recover::load(&shared.parts, &shared.bodies, row).await?;
             loaded.process.children.extend(children);
-            Ok(Some(loaded))
+            Some(loaded)
         }
-        _ => Ok(None),
+        _ => None,
+    };
+    let (mut mail, mut last) = (Vec::new(), since);
+    loop {
+        let arrived = shared.parts.store.arrivals(last, 256).await?;
+        let Some((newest, _)) = arrived.last() else { return Ok(Again { loaded, mail, since }) };
+        last = *newest;
+        mail.extend(arrived.into_iter().map(|(_, mail)| mail));
     }
 }
 
@@ -546,7 +561,7 @@ fn poll_mail(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>) {
     let (teller, after) = (Arc::clone(shared), core.cursor);
     shared.runtime.spawn(async move {
         let result = teller.parts.store.arrivals(after, 256).await;
-        teller.tell(Message::Arrivals(result));
+        teller.tell(Message::Arrivals(after, result));
     });
 }
 
@@ -579,11 +594,12 @@ impl Core {
                     }
                 });
             }
-            Message::Arrivals(result) => {
+            Message::Arrivals(after, result) => {
                 self.in_flight.polls -= 1;
                 match result {
                     Ok(arrived) => {
-                        if let Some((last, _)) = arrived.last() {
+                        // Unless it was set back meanwhile.
+                        if let Some((last, _)) = arrived.last().filter(|_| self.cursor == after) {
                             self.cursor = *last;
                         }
                         self.deliver_all(arrived.into_iter().map(|(_, mail)| mail).collect(), false);

@@ -264,11 +264,17 @@ impl Kernel {
     }
 
     async fn take_over(&self, rows: Vec<AgentRow>) -> Result<Vec<Pid>, KernelError> {
+        let since = self.ask(|core| core.cursor).await?;
         let mut loaded = Vec::with_capacity(rows.len());
         for row in rows {
             loaded.push(crate::recover::load(&self.shared.parts, &self.shared.bodies, row).await?);
         }
-        self.ask(move |core| core.adopt(loaded)).await
+        self.ask(move |core| {
+            // What came between the reading of an inbox and now was passed over by the poll.
+            core.cursor = core.cursor.min(since);
+            core.adopt(loaded)
+        })
+        .await
     }
 
     /// The store, for reading.
