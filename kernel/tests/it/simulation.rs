@@ -1,12 +1,13 @@
 //! Whole kernels on a store that fails, simulated: one thread, a paused clock, everything by a seed.
 //!
-//! Actors in a ring send each other numbered messages, publish, call a tool, fork and wait, while the store delays and reorders batches,
+//! Actors in a ring send each other numbered messages, call a tool, fork and wait, while the store delays and reorders batches,
 //! loses answers with and without effect, and is away; and while kernels are dropped and others take over, so that what the
 //! old ones had on its way lands late and is fenced or in conflict. In the end each message was taken once and in order, each call ended
 //! once, the chains hold, and everything is as it would have been without a fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,13 +37,26 @@ fn whatever_the_store_does_the_end_is_the_same() {
     let first: u64 = std::env::var("AGENTOS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let seeds = if std::env::var_os("AGENTOS_SEED").is_some() { 1 } else { seeds };
     let expected = simulate(first, false).0;
-    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in first..first + seeds {
-        let run = std::panic::catch_unwind(|| simulate(seed, true));
-        let Ok((end, faults)) = run else { panic!("AGENTOS_SEED={seed} fails") };
-        assert_eq!(end, expected, "AGENTOS_SEED={seed}: another end than without faults");
-        faults.into_iter().for_each(|(name, count)| *sums.entry(name).or_default() += count);
-    }
+    let sums: Mutex<BTreeMap<&str, u64>> = Mutex::default();
+    let next = AtomicU64::new(first);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + seeds {
+                return;
+            }
+            let run = std::panic::catch_unwind(|| simulate(seed, true));
+            let Ok((end, faults)) = run else { panic!("AGENTOS_SEED={seed} fails") };
+            assert_eq!(end, expected, "AGENTOS_SEED={seed}: another end than without faults");
+            let mut sums = sums.lock();
+            faults.into_iter().for_each(|(name, count)| *sums.entry(name).or_default() += count);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    let sums = sums.into_inner();
     println!("{seeds} seeds from {first}: {sums:?}");
     for fault in
         ["delayed", "unknown, landed", "unknown, lost", "away", "fenced or in conflict", "kernels dropped"]
