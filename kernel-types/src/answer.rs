@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallKey, ExitStatus, JsonText, Mail, PageContent, PageNo, Part, Pid, ProcessInfo, StepNo, SysError,
-    SyscallNo, Timestamp, TokenUsage, Tokens, ToolResult, ToolSpec,
+    CallKey, ExitStatus, Importance, JsonText, Mail, PageContent, PageNo, Part, Pid, ProcessInfo, StepNo,
+    SysError, SyscallNo, Timestamp, TokenUsage, Tokens, ToolResult, ToolSpec,
 };
 
 /// The end of a call: an answer or an error, exactly one.
@@ -76,6 +76,33 @@ pub enum Answer {
         /// The step that was the last before.
         from: StepNo,
     },
+    /// Of `remember`.
+    Remembered {
+        /// What names it in its namespace.
+        id: String,
+    },
+    /// Of `search`: best first.
+    Memories(Vec<Memory>),
+}
+
+/// What `search` found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Memory {
+    /// What names it in its namespace.
+    pub id: String,
+    /// Who remembered it.
+    pub by: Pid,
+    /// When.
+    pub at: Timestamp,
+    /// How much it matters.
+    pub importance: Importance,
+    /// The text.
+    pub text: String,
+    /// Its metadata.
+    pub metadata: JsonText,
+    /// What the found are ordered by, in millionths, the highest first: BM25 by words alone, the cosine by vectors alone,
+    /// reciprocal rank fusion by both.
+    pub score: i64,
 }
 
 /// A page that `recall` brought back.

@@ -34,7 +34,7 @@ mod syscall;
 mod table;
 mod tool;
 
-pub use answer::{Answer, CallResult, Inference, Recalled, Reply};
+pub use answer::{Answer, CallResult, Inference, Memory, Recalled, Reply};
 pub use cache::{CacheModel, LongCache};
 pub use capability::{Capabilities, Effect, ToolGrant};
 pub use catalogue::{Catalogue, CatalogueError, ModelInfo, Pricing};
@@ -54,8 +54,8 @@ pub use quantity::{Importance, MicroUsd, Millis, Priority, Timestamp, Tokens};
 pub use rate::{RateLimit, RateUnit};
 pub use record::{AgentRow, Record};
 pub use syscall::{
-    Call, InferArgs, MemoryQuery, RecallArgs, RecallQuery, ReceiveArgs, SendArgs, ToolCallArgs, ToolMode,
-    WaitArgs,
+    Call, InferArgs, MemoryQuery, RecallArgs, RecallQuery, ReceiveArgs, RememberArgs, SendArgs, ToolCallArgs,
+    ToolMode, WaitArgs,
 };
 pub use table::{ABI_VERSION, Class, Recovery, SyscallNo};
 pub use tool::{ToolCallRequest, ToolResult, ToolSpec};

@@ -46,4 +46,19 @@ pub enum MailBody {
         /// The moment.
         at: PastMoment,
     },
+    /// A message to all that subscribe to a topic, taken by `receive`.
+    Published {
+        /// The topic.
+        topic: String,
+        /// The message.
+        body: String,
+    },
+}
+
+impl MailBody {
+    /// It is for the program, which takes it by `receive`; the kernel acts on all other mail itself.
+    #[must_use]
+    pub const fn is_message(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Published { .. })
+    }
 }

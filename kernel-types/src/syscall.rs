@@ -128,12 +128,7 @@ pub enum Call {
         name: String,
     },
     /// Keep a text in long-term memory.
-    Remember {
-        /// Where.
-        namespace: String,
-        /// What.
-        text: String,
-    },
+    Remember(RememberArgs),
     /// Search long-term memory.
     Search(MemoryQuery),
     /// Keep a named value of this process.
@@ -266,14 +261,29 @@ pub struct ReceiveArgs {
     pub timeout: Option<Millis>,
 }
 
+/// Arguments of `remember`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RememberArgs {
+    /// Where: a name that the processes of a tenant share, or `self`, or `self/` and a name, for the caller alone. At most 256 bytes.
+    pub namespace: String,
+    /// What, at most 256 kB.
+    pub text: String,
+    /// How much it matters.
+    #[serde(default)]
+    pub importance: Importance,
+    /// What searches can ask about: an object of texts, numbers, true and false, with at most 32 fields.
+    #[serde(default)]
+    pub metadata: JsonText,
+}
+
 /// Arguments of `search`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct MemoryQuery {
-    /// Where.
+    /// Where, as for `remember`.
     pub namespace: String,
     /// What.
     pub text: String,
-    /// At most this many.
+    /// At most this many, 1 to 100. Fewer are found where their texts exceed 1 MB.
     pub limit: u32,
     /// Only what was kept after.
     #[serde(default)]
@@ -281,6 +291,10 @@ pub struct MemoryQuery {
     /// Only what matters at least this much.
     #[serde(default)]
     pub importance: Option<Importance>,
+    /// Only what has such metadata: for each field named here a value, a list of values of which it has one, or a range,
+    /// `{"min": .., "max": ..}`, both ends included and each optional.
+    #[serde(default)]
+    pub filter: JsonText,
 }
 
 impl Call {
@@ -316,7 +330,7 @@ impl Call {
             Self::Unlock { .. } => SyscallNo::Unlock,
             Self::Checkpoint { .. } => SyscallNo::Checkpoint,
             Self::Restore { .. } => SyscallNo::Restore,
-            Self::Remember { .. } => SyscallNo::Remember,
+            Self::Remember(_) => SyscallNo::Remember,
             Self::Search(_) => SyscallNo::Search,
             Self::Put { .. } => SyscallNo::Put,
             Self::Get { .. } => SyscallNo::Get,

@@ -1,5 +1,6 @@
 //! Assembling a kernel from any implementation of the six traits.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use kernel_context::{PagerFactory, Replacement};
 use kernel_llm::{Cpu, DeltaSink, Embedder, NoDeltas};
 use kernel_sched::{CpuLimits, Fair, Scheduler};
 use kernel_security::{DenyAll, Policy, Sandbox};
-use kernel_storage::{MemoryStore, Store};
+use kernel_storage::{MemoryStore, Store, Vectors};
 use kernel_tools::{Driver, Registry};
 use kernel_types::Capabilities;
 use rand::TryRng;
@@ -29,6 +30,7 @@ type MakeScheduler = Box<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>;
 /// the fair scheduler, the generational pager, the programs `react` and `script`.
 pub struct KernelBuilder {
     store: Option<Arc<dyn Store>>,
+    memory: Option<Arc<dyn Vectors>>,
     cpus: Vec<(Arc<dyn Cpu>, CpuLimits)>,
     model: Option<String>,
     drivers: Vec<Arc<dyn Driver>>,
@@ -49,6 +51,8 @@ pub struct KernelBuilder {
     keep_warm: bool,
     clock: Arc<dyn Clock>,
     seed: Option<u64>,
+    #[cfg_attr(not(feature = "conformance"), expect(dead_code, reason = "set by simulations only"))]
+    simulated: bool,
 }
 
 impl Default for KernelBuilder {
@@ -58,6 +62,7 @@ impl Default for KernelBuilder {
         programs.insert("script".to_owned(), Arc::new(ScriptFactory));
         Self {
             store: None,
+            memory: None,
             cpus: Vec::new(),
             model: None,
             drivers: Vec::new(),
@@ -78,15 +83,25 @@ impl Default for KernelBuilder {
             keep_warm: true,
             clock: Arc::new(SystemClock::default()),
             seed: None,
+            simulated: false,
         }
     }
 }
 
 impl KernelBuilder {
-    /// Where state lives.
+    /// Where state lives. What agents remember lies there as well, if it is a [`MemoryStore`] or a `SqliteStore` by itself; with
+    /// another store see [`KernelBuilder::memory`].
     #[must_use]
     pub fn store(mut self, store: impl Store + 'static) -> Self {
+        self.memory = self.memory.or_else(|| memory_in(&store));
         self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Where agents remember what outlives their windows and themselves. Without one, `remember` and `search` are unsupported.
+    #[must_use]
+    pub fn memory(mut self, memory: impl Vectors + 'static) -> Self {
+        self.memory = Some(Arc::new(memory));
         self
     }
 
@@ -248,6 +263,15 @@ impl KernelBuilder {
         self
     }
 
+    /// Runs the kernel as a task of the runtime instead of a thread of its own. For simulations: on a runtime of one thread whose
+    /// clock is paused, what happens follows from the seeds alone. Nothing ends a program or a device that does not return.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub fn simulated(mut self) -> Self {
+        self.simulated = true;
+        self
+    }
+
     /// Assembles the kernel: checks the parts against each other, begins a new epoch on the store, starts the engine.
     ///
     /// # Errors
@@ -281,7 +305,13 @@ impl KernelBuilder {
             Some(seed) => seed,
             None => SysRng.try_next_u64().map_err(|error| build(format!("no randomness: {error}")))?,
         };
-        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let (store, memory) = match self.store {
+            Some(store) => (store, self.memory),
+            None => {
+                let store = MemoryStore::new();
+                (Arc::new(store.clone()) as Arc<dyn Store>, self.memory.or_else(|| Some(Arc::new(store))))
+            }
+        };
         let epoch = store.claim().await?;
         let schedulers = self.cpus.iter().map(|_| (self.scheduler)()).collect();
         let (cpus, cpu_limits) = self.cpus.into_iter().unzip();
@@ -309,6 +339,7 @@ impl KernelBuilder {
         }
         let parts = Parts {
             store,
+            memory,
             registry,
             cpus,
             cpu_limits,
@@ -329,9 +360,30 @@ impl KernelBuilder {
             clock: self.clock,
         };
         let shared = Shared::new(Core::new(Arc::new(parts), schedulers, ledger, epoch, seed), runtime);
+        #[cfg(feature = "conformance")]
+        if self.simulated {
+            shared.runtime.spawn(engine::drive(Arc::clone(&shared)));
+            return Ok(Kernel { shared });
+        }
         engine::start(&shared).map_err(|error| build(format!("no thread for the engine: {error}")))?;
         Ok(Kernel { shared })
     }
+}
+
+/// The long-term memory that a store of ours has. A contract cannot say of an implementation that it keeps another as well.
+fn memory_in(store: &dyn Any) -> Option<Arc<dyn Vectors>> {
+    if let Some(store) = store.downcast_ref::<MemoryStore>() {
+        return Some(Arc::new(store.clone()));
+    }
+    #[cfg(feature = "sqlite")]
+    if let Some(store) = store.downcast_ref::<kernel_storage::SqliteStore>() {
+        return Some(Arc::new(store.clone()));
+    }
+    #[cfg(feature = "postgres")]
+    if let Some(store) = store.downcast_ref::<kernel_storage::PostgresStore>() {
+        return Some(Arc::new(store.clone()));
+    }
+    None
 }
 
 /// Charges what all processes of a store spent so far, and the most that was in flight can have cost.

@@ -11,6 +11,7 @@ use kernel_types::{AgentRow, BlobHash, Hash, Pid};
 
 use crate::core::Core;
 use crate::device::panic_text;
+use crate::engine::Again;
 use crate::error::KernelError;
 use crate::image::PageSource;
 use crate::process::Process;
@@ -112,6 +113,7 @@ impl Core {
         };
         process.committing = true;
         process.releasing.append(&mut process.unlocked);
+        process.subscribing.append(&mut process.subscribed);
         process.moved = false;
         process.inner = 0;
         let commit = Commit {
@@ -198,8 +200,8 @@ impl Core {
                     self.drop_process(pid);
                 }
                 CommitOutcome::Conflict { revision } => {
-                    tracing::warn!(%pid, revision, "changed by another kernel");
-                    self.drop_process(pid);
+                    tracing::warn!(%pid, revision, "changed by the kernel before, whose commit came late");
+                    self.reload(pid);
                 }
                 CommitOutcome::Refused { reason } => {
                     self.drop_process(pid);
@@ -217,6 +219,10 @@ impl Core {
             process.revision = revision;
             process.heads = heads;
             released = std::mem::take(&mut process.releasing);
+            let subscribed = std::mem::take(&mut process.subscribing);
+            if process.image.exited.is_none() {
+                core.subscriptions_hold(process, subscribed);
+            }
             // What came meanwhile is durable with the next commit only, and stays at hand until then.
             let fresh: HashSet<BlobHash> = process.blobs.iter().map(|blob| blob.hash).collect();
             for (hash, body) in process.staged.extract_if(|hash, _| !fresh.contains(hash)) {
@@ -226,6 +232,9 @@ impl Core {
                 (true, true) => core.queue_commit(process),
                 (true, false) => return true,
                 (false, _) => {
+                    if let Some((index, other)) = process.going_back.take() {
+                        core.go_back(process, index, *other);
+                    }
                     core.start_pending(process);
                     core.settle(process);
                 }
@@ -248,12 +257,54 @@ impl Core {
         if let Some(mut process) = self.remove(pid) {
             self.abort_all(&mut process);
             self.forget_slots(pid);
+            self.forget_subscriptions(&process);
             self.stop_clock(&mut process);
             self.release_all(pid);
             if process.image.exited.is_none() {
                 self.ledger.leave(process.account, &process.image.rated);
             }
         }
+    }
+
+    /// What a kernel before this one had on its way was committed after this one had loaded the process: it is loaded again. Until
+    /// then it is known of, though nobody can reach it.
+    fn reload(&mut self, pid: Pid) {
+        if let Some(mut process) = self.remove(pid) {
+            self.abort_all(&mut process);
+            self.forget_slots(pid);
+            self.stop_clock(&mut process);
+            self.release_all(pid);
+            if process.image.exited.is_none() {
+                self.ledger.leave(process.account, &process.image.rated);
+            }
+        }
+        if self.reloading.insert(pid) {
+            self.reloads.push(pid);
+        }
+    }
+
+    /// Takes it over as the store has it now, unless it ended or yet another kernel has it.
+    pub(crate) fn reloaded(&mut self, pid: Pid, found: Result<Again, KernelError>) {
+        self.reloading.remove(&pid);
+        self.topics.forget(pid);
+        let Again { loaded, mail, since } = match found {
+            Ok(again) => again,
+            Err(error) => return self.fail(error),
+        };
+        if let Some(loaded) = loaded {
+            let parent = loaded.process.parent;
+            self.adopt(vec![loaded]);
+            // It may be a child that the kernel before had made already.
+            self.spawned(pid, parent);
+        }
+        // What came with the late commit, before anything that its sender sends from now on; to those as well that are not loaded yet.
+        self.late_mail.extend(mail);
+        let late = self.late_mail.clone();
+        self.deliver_all(late, false);
+        if self.reloading.is_empty() {
+            self.late_mail.clear();
+        }
+        self.cursor = self.cursor.min(since);
     }
 
     /// The kernel cannot go on: nothing more is started, whoever runs it is told.

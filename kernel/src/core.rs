@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kernel_sched::{Locks, Micros, Resources, Scheduler};
 use kernel_storage::Arrival;
 use kernel_types::{
-    CallKey, CallResult, Epoch, Event, MicroUsd, Millis, Pid, Priority, ProcessInfo, Reservation, Seq,
+    CallKey, CallResult, Epoch, Event, Mail, MicroUsd, Millis, Pid, Priority, ProcessInfo, Reservation, Seq,
     StepNo, Timestamp, Tokens,
 };
 use rand::rngs::StdRng;
@@ -29,6 +29,7 @@ use crate::process::{Process, Running};
 use crate::seal::Said;
 use crate::slots::Slots;
 use crate::timers::{Timed, Timers};
+use crate::topics::Topics;
 
 /// How far a run goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +59,11 @@ pub(crate) struct Core {
     /// Who waits for a process's first commit.
     pub(crate) births: HashMap<Pid, tokio::sync::oneshot::Sender<Result<Pid, KernelError>>>,
     pub(crate) loads: Vec<(Pid, Fault)>,
+    /// Processes to be loaded again, and those that are or will be.
+    pub(crate) reloads: Vec<Pid>,
+    pub(crate) reloading: HashSet<Pid>,
+    /// Mail that was found meanwhile, kept until all of them are there.
+    pub(crate) late_mail: Vec<Mail>,
     /// Deadlines that programs asked for: they hold whichever kernel runs.
     pub(crate) timers: Timers<Timestamp>,
     /// Looks at calls that nobody asked for: patience, pauses, devices that do not return.
@@ -65,6 +71,7 @@ pub(crate) struct Core {
     pub(crate) slots: Vec<Slots>,
     pub(crate) ledger: Ledger,
     pub(crate) locks: Locks<Pid>,
+    pub(crate) topics: Topics,
     /// The urgency that families have of locks their processes hold.
     pub(crate) lent: BTreeMap<Pid, BTreeMap<Pid, Priority>>,
     pub(crate) resources: Resources<CallKey>,
@@ -91,7 +98,7 @@ pub(crate) struct Core {
     pub(crate) cursor: Arrival,
     /// To whom somebody outside wrote, and who, in order.
     pub(crate) senders: VecDeque<(Pid, Pid)>,
-    pub(crate) last_poll: Instant,
+    pub(crate) last_poll: tokio::time::Instant,
     pub(crate) fatal: Option<KernelError>,
     /// It is to shut down: nothing more is sent, what is in flight is waited for.
     pub(crate) leaving: bool,
@@ -128,6 +135,7 @@ impl Core {
         Self {
             ledger,
             locks: Locks::new(),
+            topics: Topics::default(),
             lent: BTreeMap::new(),
             resources,
             supplied: Vec::new(),
@@ -144,6 +152,9 @@ impl Core {
             starts: VecDeque::new(),
             births: HashMap::new(),
             loads: Vec::new(),
+            reloads: Vec::new(),
+            reloading: HashSet::new(),
+            late_mail: Vec::new(),
             timers: Timers::new(),
             alarms: Timers::new(),
             slots,
@@ -160,7 +171,7 @@ impl Core {
             left_behind: HashSet::new(),
             cursor: Arrival(0),
             senders: VecDeque::new(),
-            last_poll: Instant::now(),
+            last_poll: tokio::time::Instant::now(),
             fatal: None,
             leaving: false,
             closed: false,
@@ -269,6 +280,16 @@ impl Core {
         }
     }
 
+    /// A process of the table.
+    pub(crate) fn process(&self, pid: Pid) -> Option<&Process> {
+        self.processes.get(&pid).map(|process| &**process)
+    }
+
+    /// The same, to change it.
+    pub(crate) fn process_mut(&mut self, pid: Pid) -> Option<&mut Process> {
+        self.processes.get_mut(&pid).map(|process| &mut **process)
+    }
+
     /// A process comes into the table.
     pub(crate) fn enter(&mut self, process: Box<Process>) {
         self.families.entry(process.image.family).or_default().insert(process.pid);
@@ -312,6 +333,7 @@ impl Core {
             || !self.starts.is_empty()
             || !self.supplied.is_empty()
             || !self.loads.is_empty()
+            || !self.reloads.is_empty()
     }
 
     /// Nothing is with a device or the store: only time, or someone outside, can bring news.

@@ -12,6 +12,7 @@ use kernel_context::{CacheMiss, Change, SentPrompt, cache_miss, expected_cache};
 use kernel_llm::{CpuError, CpuErrorKind, DeltaSink, InferRequest};
 use kernel_sched::{CallEnd, Charge, Micros};
 use kernel_security::{ExecRequest, ExecStatus, Sandbox};
+use kernel_storage::StoreError;
 use kernel_tools::{CallContext, Host, HostExec, HostExit, ToolError, ToolErrorKind, ToolOutput};
 use kernel_types::{
     Answer, Blame, Call, CallKey, CallResult, Capabilities, ErrorKind, Event, Inference, Millis, Reservation,
@@ -19,6 +20,8 @@ use kernel_types::{
 };
 
 use crate::core::{Core, Spent};
+use crate::error::KernelError;
+use crate::forking::Other;
 use crate::parts::Parts;
 use crate::process::{Process, Running};
 use crate::retry::call_end;
@@ -38,6 +41,9 @@ pub(crate) struct Start {
 pub(crate) enum End {
     Infer(Result<Inference, CpuError>),
     Tool(Result<ToolOutput, ToolError>),
+    Memory(Result<Answer, StoreError>),
+    /// The state that a `fork` or a `restore` is about.
+    Other(Result<Box<Other>, KernelError>),
     Panicked(String),
     Deadline(Millis),
     /// It blocked the kernel's thread.
@@ -55,7 +61,11 @@ impl Core {
                 continue;
             }
             let deadline = pending.deadline;
-            if matches!(no, SyscallNo::Infer | SyscallNo::ToolCall) && !self.may_send() {
+            let is_sent = matches!(
+                no,
+                SyscallNo::Infer | SyscallNo::ToolCall | SyscallNo::Remember | SyscallNo::Search
+            );
+            if is_sent && !self.may_send() {
                 // It was not sent: the last commit of a shutdown says so.
                 continue;
             }
@@ -66,6 +76,8 @@ impl Core {
                         self.start_device(process, index);
                     }
                 }
+                SyscallNo::Remember | SyscallNo::Search => self.start_memory(process, index),
+                SyscallNo::Fork | SyscallNo::Restore => self.start_other(process, index),
                 SyscallNo::Spawn => self.start_spawn(process, index),
                 _ => {
                     if let Some(at) = deadline {
@@ -167,6 +179,8 @@ impl Core {
             }
             match process.image.open[index].no {
                 SyscallNo::Infer => core.infer_done(process, index, end),
+                SyscallNo::Remember | SyscallNo::Search => core.memory_done(process, index, end),
+                SyscallNo::Fork | SyscallNo::Restore => core.other_done(process, index, end),
                 _ => core.tool_done(process, index, end),
             }
             core.settle(process);
@@ -330,7 +344,7 @@ impl Core {
                 let end = CallEnd::Cancelled { tokens: used.tokens().0 };
                 self.charge_infer(process, index, used, end, Err(error));
             }
-            SyscallNo::Spawn => self.cancel_spawn(process, index, error),
+            SyscallNo::Spawn | SyscallNo::Fork => self.cancel_spawn(process, index, error),
             _ => {
                 let started = process.running.get(&seq).is_some_and(|running| !running.waits.is_open());
                 if no == SyscallNo::ToolCall && started {
@@ -380,7 +394,7 @@ impl Core {
 
     /// A device call ends at its own deadline, unless it keeps the thread that its timer would run on: then the kernel
     /// ends it, when code of others has had its time on top.
-    fn expect_end(&mut self, key: CallKey, timeout: Duration) {
+    pub(crate) fn expect_end(&mut self, key: CallKey, timeout: Duration) {
         let latest = timeout.saturating_add(self.parts.limits.step);
         self.set_alarm(latest, key.pid, key.step, key.seq);
     }
@@ -403,10 +417,11 @@ impl Core {
         self.left_behind.insert((key, attempt));
         self.in_flight.devices -= 1;
         let end = End::Stuck(held.into());
-        if no == SyscallNo::Infer {
-            self.infer_done(process, index, end)
-        } else {
-            self.tool_done(process, index, end)
+        match no {
+            SyscallNo::Infer => self.infer_done(process, index, end),
+            SyscallNo::Remember | SyscallNo::Search => self.memory_done(process, index, end),
+            SyscallNo::Fork | SyscallNo::Restore => self.other_done(process, index, end),
+            _ => self.tool_done(process, index, end),
         }
         self.settle(process);
     }
@@ -428,7 +443,13 @@ impl Core {
         let no = process.image.open[index].no;
         let result = match no {
             SyscallNo::Infer => return self.infer_timer(process, index),
-            SyscallNo::ToolCall => return self.leave_behind(process, index),
+            SyscallNo::ToolCall
+            | SyscallNo::Remember
+            | SyscallNo::Search
+            | SyscallNo::Fork
+            | SyscallNo::Restore => {
+                return self.leave_behind(process, index);
+            }
             SyscallNo::Sleep => Ok(Answer::Done),
             _ => {
                 if no == SyscallNo::Lock {

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kernel_storage::{Arrival, CommitOutcome, StoreError};
-use kernel_types::{BlobHash, CallKey, Mail, Pid};
+use kernel_storage::{Arrival, CommitOutcome, Store, StoreError};
+use kernel_types::{BlobHash, CallKey, Epoch, Mail, Pid};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
@@ -24,7 +24,8 @@ use crate::device::{End, Start, panic_text};
 use crate::error::KernelError;
 use crate::parts::Parts;
 use crate::prepare::{Fault, Stepped};
-use crate::vectors::{self, Text, Vector};
+use crate::recover::Loaded;
+use crate::vectors::{self, Embedded, Text};
 
 /// What reaches the engine from tasks and from outside.
 pub(crate) enum Message {
@@ -33,8 +34,17 @@ pub(crate) enum Message {
     Device(CallKey, u32, End),
     Batch(Batch, Result<Vec<CommitOutcome>, StoreError>),
     Bodies(Pid, Result<Vec<(BlobHash, Arc<str>)>, KernelError>),
-    Vectors(Pid, Vec<Vector>),
-    Arrivals(Result<Vec<(Arrival, Mail)>, StoreError>),
+    Reloaded(Pid, Result<Again, KernelError>),
+    Vectors(Pid, Vec<Embedded>),
+    /// Mail that arrived after the cursor of that time.
+    Arrivals(Arrival, Result<Vec<(Arrival, Mail)>, StoreError>),
+}
+
+/// A process as the store has it now, unless it is over or another kernel's, and the mail that is there since.
+pub(crate) struct Again {
+    pub(crate) loaded: Option<Loaded>,
+    pub(crate) mail: Vec<Mail>,
+    pub(crate) since: Arrival,
 }
 
 pub(crate) struct Shared {
@@ -44,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     inbox: Mutex<Inbox>,
     bell: Condvar,
+    /// The bell of a kernel that is a task.
+    rung: tokio::sync::Notify,
     section: Section,
     runs: AtomicU64,
 }
@@ -79,6 +91,7 @@ impl Shared {
             runtime,
             inbox: Mutex::default(),
             bell: Condvar::new(),
+            rung: tokio::sync::Notify::new(),
             section: Section { origin: Instant::now(), since: AtomicU64::new(0), what: Mutex::new(None) },
             runs: AtomicU64::new(0),
         })
@@ -98,7 +111,7 @@ impl Shared {
         inbox.messages.push_back(Message::Request(Box::new(work)));
         inbox.rung = true;
         drop(inbox);
-        self.bell.notify_one();
+        self.wake();
         Ok(())
     }
 
@@ -108,7 +121,7 @@ impl Shared {
         inbox.messages.push_back(message);
         inbox.rung = true;
         drop(inbox);
-        self.bell.notify_one();
+        self.wake();
     }
 
     /// Nothing is taken any more; who waits for an answer learns that there will be none.
@@ -128,7 +141,12 @@ impl Shared {
     /// Wakes the engine.
     pub(crate) fn ring(&self) {
         self.inbox.lock().rung = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
         self.bell.notify_one();
+        self.rung.notify_one();
     }
 
     fn take_messages(&self) -> VecDeque<Message> {
@@ -258,6 +276,32 @@ fn run(shared: &Arc<Shared>, generation: u64) {
     }
 }
 
+/// The engine as a task of the runtime in place of a thread: on a runtime of one thread with a paused clock the order of all that
+/// happens follows from the seeds. There is no watchdog: code of others that does not return stops everything.
+#[cfg(feature = "conformance")]
+pub(crate) async fn drive(shared: Arc<Shared>) {
+    loop {
+        let pause = {
+            let mut core = shared.core.lock();
+            if core.quit {
+                return;
+            }
+            for message in shared.take_messages() {
+                core.handle(message);
+            }
+            if turn(&shared, &mut core, 0).is_err() {
+                return;
+            }
+            if core.has_work() { Duration::ZERO } else { core.pause(&|| shared.is_rung()) }
+        };
+        if pause > Duration::ZERO {
+            // Somebody rings, or the time has come.
+            drop(tokio::time::timeout(pause, shared.rung.notified()).await);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// One round: steps, slots, commits, starts, loads, timers.
 fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) -> Result<(), Replaced> {
     for _ in 0..64 {
@@ -285,6 +329,9 @@ fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) 
             Fault::Bodies(missing) => load(shared, core, pid, missing),
             Fault::Vectors(texts) => embed(shared, core, pid, texts),
         }
+    }
+    for pid in std::mem::take(&mut core.reloads) {
+        reload(shared, core, pid);
     }
     if core.wants_poll() {
         poll_mail(shared, core);
@@ -427,18 +474,72 @@ fn load(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, missing
     core.in_flight.loads += 1;
     let teller = Arc::clone(shared);
     shared.runtime.spawn(async move {
-        let patience = Instant::now() + teller.parts.limits.store_patience;
+        let patience = tokio::time::Instant::now() + teller.parts.limits.store_patience;
         let mut pause = Duration::from_millis(10);
         let mut result = crate::recover::fetch(&*teller.parts.store, &missing).await;
-        while Instant::now() < patience
+        while tokio::time::Instant::now() < patience
             && result.as_ref().is_err_and(|error| error.retry() != kernel_types::Retry::Never)
         {
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
+            pause = (pause * 2).min(Duration::from_millis(500));
             result = crate::recover::fetch(&*teller.parts.store, &missing).await;
         }
         teller.tell(Message::Bodies(pid, result));
     });
+}
+
+/// Loads a process anew that another kernel changed.
+fn reload(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid) {
+    core.in_flight.loads += 1;
+    let (teller, epoch, since) = (Arc::clone(shared), core.epoch, core.cursor);
+    shared.runtime.spawn(async move {
+        let patience = tokio::time::Instant::now() + teller.parts.limits.store_patience;
+        let mut pause = Duration::from_millis(10);
+        let found = loop {
+            match again(&teller, pid, epoch, since).await {
+                Err(error)
+                    if error.retry() != kernel_types::Retry::Never
+                        && tokio::time::Instant::now() < patience =>
+                {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(500));
+                }
+                found => break found,
+            }
+        };
+        teller.tell(Message::Reloaded(pid, found));
+    });
+}
+
+async fn again(shared: &Shared, pid: Pid, epoch: Epoch, since: Arrival) -> Result<Again, KernelError> {
+    let loaded = match shared.parts.store.agent(pid).await? {
+        Some(row) if row.epoch < epoch && !row.exited => {
+            // Before its mail is read: a child that ends meanwhile is in one of the two.
+            let children = children(&*shared.parts.store, pid).await?;
+            let mut loaded = crate::recover::load(&shared.parts, &shared.bodies, row).await?;
+            loaded.process.children.extend(children);
+            Some(loaded)
+        }
+        _ => None,
+    };
+    let (mut mail, mut last) = (Vec::new(), since);
+    loop {
+        let arrived = shared.parts.store.arrivals(last, 256).await?;
+        let Some((newest, _)) = arrived.last() else { return Ok(Again { loaded, mail, since }) };
+        last = *newest;
+        mail.extend(arrived.into_iter().map(|(_, mail)| mail));
+    }
+}
+
+/// The children of a process that have not ended, whoever runs them.
+async fn children(store: &dyn Store, pid: Pid) -> Result<Vec<Pid>, KernelError> {
+    let (mut children, mut last) = (Vec::new(), None);
+    loop {
+        let rows = store.agents(last, true, 1024).await?;
+        let Some(row) = rows.last() else { return Ok(children) };
+        last = Some(row.pid);
+        children.extend(rows.iter().filter(|row| row.parent == pid).map(|row| row.pid));
+    }
 }
 
 fn embed(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, texts: Vec<Text>) {
@@ -456,11 +557,11 @@ fn embed(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, texts:
 
 fn poll_mail(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>) {
     core.in_flight.polls += 1;
-    core.last_poll = Instant::now();
+    core.last_poll = tokio::time::Instant::now();
     let (teller, after) = (Arc::clone(shared), core.cursor);
     shared.runtime.spawn(async move {
         let result = teller.parts.store.arrivals(after, 256).await;
-        teller.tell(Message::Arrivals(result));
+        teller.tell(Message::Arrivals(after, result));
     });
 }
 
@@ -480,6 +581,10 @@ impl Core {
                 self.in_flight.loads -= 1;
                 self.bodies_loaded(pid, result);
             }
+            Message::Reloaded(pid, found) => {
+                self.in_flight.loads -= 1;
+                self.reloaded(pid, found);
+            }
             Message::Vectors(pid, found) => {
                 self.in_flight.loads -= 1;
                 self.with(pid, |core, process| {
@@ -489,11 +594,12 @@ impl Core {
                     }
                 });
             }
-            Message::Arrivals(result) => {
+            Message::Arrivals(after, result) => {
                 self.in_flight.polls -= 1;
                 match result {
                     Ok(arrived) => {
-                        if let Some((last, _)) = arrived.last() {
+                        // Unless it was set back meanwhile.
+                        if let Some((last, _)) = arrived.last().filter(|_| self.cursor == after) {
                             self.cursor = *last;
                         }
                         self.deliver_all(arrived.into_iter().map(|(_, mail)| mail).collect(), false);
@@ -638,6 +744,7 @@ impl Core {
             || !self.starts.is_empty()
             || !self.supplied.is_empty()
             || !self.loads.is_empty()
+            || !self.reloads.is_empty()
     }
 
     /// How long to wait for news.

@@ -150,7 +150,7 @@ fn ended(error: SysError, cost: MicroUsd) -> Event {
 }
 
 /// What a fork starts with: the state of the moment, what was left of its limits, nothing spent.
-fn fork_image(past: &Past, pid: Pid, name: &str, at: Timestamp) -> Image {
+pub(crate) fn fork_image(past: &Past, pid: Pid, name: &str, at: Timestamp) -> Image {
     let then = &past.image;
     let rates = past.spec.rates.clone();
     Image {
@@ -163,6 +163,7 @@ fn fork_image(past: &Past, pid: Pid, name: &str, at: Timestamp) -> Image {
         tenant: then.tenant.clone(),
         rated: if rates.is_empty() { Vec::new() } else { vec![(pid, rates)] },
         locks: Vec::new(),
+        topics: then.topics.clone(),
         usage: Usage::default(),
         spawned_at: at,
         waited_ms: 0,
@@ -185,7 +186,7 @@ fn fork_image(past: &Past, pid: Pid, name: &str, at: Timestamp) -> Image {
 
 /// What one that goes back goes on with: the state of the moment under a step that it had not made yet, what it is and has spent
 /// as of now, with what was in flight at its reservation.
-fn restored_image(past: &Past, now: &Image, told: u64) -> Image {
+pub(crate) fn restored_image(past: &Past, now: &Image, told: u64) -> Image {
     let then = &past.image;
     let lost = now.in_flight();
     let mut usage = now.usage;

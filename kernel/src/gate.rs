@@ -11,6 +11,7 @@ use crate::process::Process;
 pub(crate) const BUILT: &[SyscallNo] = &[
     SyscallNo::Probe,
     SyscallNo::Spawn,
+    SyscallNo::Fork,
     SyscallNo::Exit,
     SyscallNo::Wait,
     SyscallNo::Signal,
@@ -30,9 +31,14 @@ pub(crate) const BUILT: &[SyscallNo] = &[
     SyscallNo::ToolCall,
     SyscallNo::Send,
     SyscallNo::Receive,
+    SyscallNo::Publish,
+    SyscallNo::Subscribe,
     SyscallNo::Lock,
     SyscallNo::Unlock,
     SyscallNo::Checkpoint,
+    SyscallNo::Restore,
+    SyscallNo::Remember,
+    SyscallNo::Search,
     SyscallNo::Put,
     SyscallNo::Get,
     SyscallNo::Now,
@@ -40,6 +46,12 @@ pub(crate) const BUILT: &[SyscallNo] = &[
 ];
 
 impl Core {
+    /// The calls that it carries out with the parts it has.
+    pub(crate) fn built(&self) -> Vec<SyscallNo> {
+        let of_memory = |no: SyscallNo| matches!(no, SyscallNo::Remember | SyscallNo::Search);
+        BUILT.iter().copied().filter(|no| self.parts.memory.is_some() || !of_memory(*no)).collect()
+    }
+
     /// Support, then policy and capabilities. Arguments and quotas are looked at by the call's own preparation.
     pub(crate) fn decide(&self, process: &Process, call: &Call) -> Decision {
         let no = call.number();

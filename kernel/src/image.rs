@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::program::Saved;
 
 const KIND: u8 = b'I';
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 /// Names of moments that a process has at most.
 const MAX_CHECKPOINTS: usize = 64;
 
@@ -31,6 +31,8 @@ pub(crate) struct Image {
     pub(crate) rated: Vec<(Pid, Vec<RateLimit>)>,
     /// The locks it holds.
     pub(crate) locks: Vec<String>,
+    /// The topics it subscribes to.
+    pub(crate) topics: Vec<String>,
     pub(crate) usage: Usage,
     pub(crate) spawned_at: Timestamp,
     pub(crate) waited_ms: u64,
@@ -122,8 +124,10 @@ pub(crate) struct Pending {
     pub(crate) attempt: u32,
     /// For calls that wait in the kernel: give up then.
     pub(crate) deadline: Option<Timestamp>,
-    /// For `spawn`: the child's pid.
+    /// For `spawn` and `fork`: the child's pid.
     pub(crate) child: Option<Pid>,
+    /// For `fork`: the limits that were taken out of its own for the child.
+    pub(crate) share: Option<Budget>,
 }
 
 impl Image {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel_storage::Store;
+use kernel_storage::{Store, Vectors};
 use kernel_types::{
     AgentRow, Budget, ErrorKind, ExitStatus, Mail, MailBody, MailId, Pid, Priority, ProcessInfo,
     ProcessState, Reservation, Signal, Spec, SysError, Timestamp,
@@ -164,7 +164,7 @@ impl Kernel {
     }
 
     async fn post(&self, to: Pid, body: MailBody) -> Result<(), KernelError> {
-        if matches!(body, MailBody::Message(_)) {
+        if body.is_message() {
             let limit = self.shared.parts.limits.mailbox;
             let full = move |core: &Core| {
                 core.processes.get(&to).is_some_and(|process| process.mail_waiting() >= limit)
@@ -264,17 +264,29 @@ impl Kernel {
     }
 
     async fn take_over(&self, rows: Vec<AgentRow>) -> Result<Vec<Pid>, KernelError> {
+        let since = self.ask(|core| core.cursor).await?;
         let mut loaded = Vec::with_capacity(rows.len());
         for row in rows {
             loaded.push(crate::recover::load(&self.shared.parts, &self.shared.bodies, row).await?);
         }
-        self.ask(move |core| core.adopt(loaded)).await
+        self.ask(move |core| {
+            // What came between the reading of an inbox and now was passed over by the poll.
+            core.cursor = core.cursor.min(since);
+            core.adopt(loaded)
+        })
+        .await
     }
 
     /// The store, for reading.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.shared.parts.store)
+    }
+
+    /// Where its agents remember, if they can.
+    #[must_use]
+    pub fn memory(&self) -> Option<Arc<dyn Vectors>> {
+        self.shared.parts.memory.clone()
     }
 
     /// Sends nothing more, waits until what was sent has ended and is durable, then stops and lets go of the parts: a store with a

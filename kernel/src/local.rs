@@ -12,7 +12,6 @@ use rand::Rng;
 
 use crate::bodies::View;
 use crate::core::Core;
-use crate::gate::BUILT;
 use crate::prepare::Fault;
 use crate::process::Process;
 use crate::programs::RECALL_TOOL;
@@ -50,7 +49,7 @@ impl Core {
 
     fn plain(&mut self, process: &mut Process, call: &Call) -> CallResult {
         match call {
-            Call::Probe => Ok(Answer::Probe { abi: ABI_VERSION, calls: BUILT.to_vec() }),
+            Call::Probe => Ok(Answer::Probe { abi: ABI_VERSION, calls: self.built() }),
             Call::ProcessInfo { pid } => self.process_info(process, pid.unwrap_or(process.pid)),
             Call::List => Ok(Answer::Processes(self.visible_processes(process))),
             Call::ToolList => Ok(Answer::Tools(self.visible_tools(process))),

@@ -198,8 +198,8 @@ impl Core {
     }
 }
 
-/// A lock as the table of all knows it: each tenant has names of its own.
-fn of_tenant(tenant: &str, name: &str) -> String {
+/// A lock, or a topic, as the table of all knows it: each tenant has names of its own.
+pub(crate) fn of_tenant(tenant: &str, name: &str) -> String {
     format!("{}:{tenant}{name}", tenant.len())
 }
 

@@ -11,17 +11,14 @@ use crate::process::Process;
 use crate::tree::give_back;
 
 /// Bytes of one message.
-const MAX_MESSAGE: usize = 256 << 10;
+pub(crate) const MAX_MESSAGE: usize = 256 << 10;
 /// Senders outside the kernel that are remembered.
 const SENDERS: usize = 4096;
 
 impl Core {
     /// `send`: goes out with this step's commit.
     pub(crate) fn send(&mut self, process: &mut Process, args: &SendArgs) -> CallResult {
-        if args.body.len() > MAX_MESSAGE {
-            let message = format!("message of {} bytes exceeds the limit of {MAX_MESSAGE}", args.body.len());
-            return Err(SysError::new(ErrorKind::TooLarge, message));
-        }
+        check_size(&args.body)?;
         let limit = self.parts.limits.mailbox;
         let own = process.pid == args.to;
         let target = if own {
@@ -30,7 +27,7 @@ impl Core {
             self.processes.get_mut(&args.to).map(|found| &mut **found)
         };
         let Some(target) = target.filter(|target| target.image.exited.is_none()) else {
-            return Err(SysError::new(ErrorKind::NotFound, format!("no process {}", args.to)));
+            return Err(self.unreached(args.to));
         };
         if target.mail_waiting() >= limit {
             let message = format!("the mailbox of {} holds {limit} messages, its limit", args.to);
@@ -46,7 +43,7 @@ impl Core {
         let alive = pid == process.pid
             || self.processes.get(&pid).is_some_and(|target| target.image.exited.is_none());
         if !alive {
-            return Err(SysError::new(ErrorKind::NotFound, format!("no process {pid}")));
+            return Err(self.unreached(pid));
         }
         self.mail_to(process, pid, MailBody::Signal(signal));
         Ok(Answer::Done)
@@ -63,7 +60,7 @@ impl Core {
         let alive = pid == process.pid
             || self.processes.get(&pid).is_some_and(|target| target.image.exited.is_none());
         if !alive {
-            return Err(SysError::new(ErrorKind::NotFound, format!("no process {pid}")));
+            return Err(self.unreached(pid));
         }
         let own = process.image.priority;
         let below = matches!(self.relation(process, pid), Relation::Child | Relation::Descendant);
@@ -75,6 +72,14 @@ impl Core {
         }
         self.mail_to(process, pid, MailBody::Priority(priority));
         Ok(Answer::Done)
+    }
+
+    /// Why a process is not reached.
+    fn unreached(&self, pid: Pid) -> SysError {
+        if self.reloading.contains(&pid) {
+            return being_loaded(pid);
+        }
+        SysError::new(ErrorKind::NotFound, format!("no process {pid}"))
     }
 
     /// Adds mail to what the process's next commit sends.
@@ -100,7 +105,7 @@ impl Core {
             self.forget_oldest_sender();
         }
         self.with(mail.to, |core, process| {
-            if own && matches!(mail.body, MailBody::Message(_)) {
+            if own && mail.body.is_message() {
                 process.coming = process.coming.saturating_sub(1);
             }
             if outside && !process.delivered.contains_key(&mail.id.sender) {
@@ -131,7 +136,7 @@ impl Core {
                     core.named(process, mail);
                 }
                 _ => {
-                    process.mailbox += usize::from(matches!(mail.body, MailBody::Message(_)));
+                    process.mailbox += usize::from(mail.body.is_message());
                     process.inbox.push_back(mail);
                     core.serve_waiting(process);
                 }
@@ -263,9 +268,8 @@ impl Core {
 
     /// Takes the next message, if there is one.
     pub(crate) fn try_receive(&mut self, process: &mut Process, args: &ReceiveArgs) -> Option<CallResult> {
-        let wanted = |mail: &Mail| {
-            matches!(mail.body, MailBody::Message(_)) && args.from.is_none_or(|from| mail.id.sender == from)
-        };
+        let wanted =
+            |mail: &Mail| mail.body.is_message() && args.from.is_none_or(|from| mail.id.sender == from);
         if let Some(at) = process.inbox.iter().position(wanted) {
             let mail = process.inbox.remove(at).expect("just found");
             process.consumed.push(mail.id);
@@ -298,6 +302,20 @@ impl Core {
         let at_once = args.timeout.is_some_and(|timeout| timeout.0 == 0);
         at_once.then(|| Err(SysError::new(ErrorKind::Deadline, "wait: no child has ended")))
     }
+}
+
+/// The process is there, and soon to be reached again.
+pub(crate) fn being_loaded(pid: Pid) -> SysError {
+    SysError::new(ErrorKind::Busy, format!("process {pid} is being loaded from the store"))
+}
+
+/// Whether a message is small enough for a mailbox.
+pub(crate) fn check_size(body: &str) -> Result<(), SysError> {
+    if body.len() > MAX_MESSAGE {
+        let message = format!("message of {} bytes exceeds the limit of {MAX_MESSAGE}", body.len());
+        return Err(SysError::new(ErrorKind::TooLarge, message));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

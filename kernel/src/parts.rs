@@ -8,7 +8,7 @@ use kernel_context::{PagerConfig, PagerFactory};
 use kernel_llm::{Cpu, DeltaSink, Embedder};
 use kernel_sched::CpuLimits;
 use kernel_security::{Policy, Sandbox};
-use kernel_storage::Store;
+use kernel_storage::{Store, Vectors};
 use kernel_tools::Registry;
 use kernel_types::{Capabilities, ModelInfo, Spec, Tokens, ToolCallArgs};
 
@@ -37,6 +37,8 @@ pub struct Limits {
     pub ended: usize,
     /// Messages a mailbox holds; a further one is `Busy`.
     pub mailbox: usize,
+    /// Processes that may subscribe to a topic; a further one is `Busy`.
+    pub subscribers: usize,
     /// Requests from outside that may wait; a further one is `Busy`.
     pub requests: usize,
     /// Bytes of page bodies kept in memory.
@@ -66,6 +68,7 @@ impl Default for Limits {
             tool: Duration::from_secs(120),
             ended: 4096,
             mailbox: 1024,
+            subscribers: 4096,
             requests: 1024,
             bodies: 256 << 20,
             embed: Duration::from_secs(60),
@@ -87,6 +90,7 @@ pub(crate) struct Served {
 /// The assembled parts. Immutable while a kernel runs.
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) memory: Option<Arc<dyn Vectors>>,
     pub(crate) registry: Registry,
     pub(crate) cpus: Vec<Arc<dyn Cpu>>,
     /// What each of them takes.

@@ -215,6 +215,7 @@ impl Past {
                 attempt: 0,
                 deadline: None,
                 child: None,
+                share: None,
                 ..pending.clone()
             });
             let outcome = pending.is_none().then_some(told);
@@ -281,8 +282,12 @@ fn settled(open: &OpenCall, at: PastMoment) -> Option<CallResult> {
         return Some(Ok(Answer::Forked { from: at.pid }));
     }
     let again = open.pending.as_ref().is_some_and(|pending| {
-        // A tool that is safe to repeat by its key would see another key.
-        open.no != SyscallNo::ToolCall || pending.recovery == Recovery::Reread
+        // What is safe to repeat by its key would have another one.
+        match open.no {
+            SyscallNo::ToolCall => pending.recovery == Recovery::Reread,
+            // It went back itself; to a moment at which it was about to, it would for ever.
+            no => !matches!(no, SyscallNo::Remember | SyscallNo::Restore),
+        }
     });
     let message = "it was in flight in the process that this one goes on from; its effect is that one's";
     (!again).then(|| Err(SysError::new(ErrorKind::Interrupted, message)))

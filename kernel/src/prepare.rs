@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use kernel_context::{PagerError, SentPrompt, expected_cache};
 use kernel_types::{
-    Answer, BlobHash, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, Frame, InferArgs,
-    PageView, PastMoment, Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, Tokens, ToolCallArgs,
-    ToolMode, ToolSpec,
+    Answer, BlobHash, Budget, Call, CallResult, Class, Decision, ErrorKind, Event, ExitStatus, Frame,
+    InferArgs, PageView, PastMoment, Pid, Prompt, Recovery, Reservation, Seq, SysError, Timestamp, Tokens,
+    ToolCallArgs, ToolMode, ToolSpec,
 };
 
 use crate::core::{Core, Spent};
@@ -32,6 +32,7 @@ struct Prepared {
     recovery: Recovery,
     view: Option<PageView>,
     child: Option<Pid>,
+    share: Option<Budget>,
     deadline: Option<Timestamp>,
     then: Then,
 }
@@ -59,6 +60,7 @@ impl Prepared {
             recovery: call.number().recovery(),
             view: None,
             child: None,
+            share: None,
             deadline: None,
             then,
         }
@@ -287,6 +289,7 @@ impl Core {
                     attempt: 1,
                     deadline: prepared.deadline,
                     child: prepared.child,
+                    share: prepared.share,
                 });
             }
         }
@@ -482,6 +485,18 @@ impl Core {
                 let result = self.send(process, args);
                 answered(call, result)
             }
+            Call::Remember(_) | Call::Search(_) => match self.check_memory(call) {
+                Ok(()) => waits,
+                Err(error) => Prepared::invalid(call, error),
+            },
+            Call::Publish { topic, body } => {
+                let result = self.publish(process, topic, body);
+                answered(call, result)
+            }
+            Call::Subscribe { topic } => {
+                let result = self.subscribe(process, topic);
+                answered(call, result)
+            }
             Call::Signal { pid, signal } => {
                 let result = self.send_signal(process, *pid, *signal);
                 answered(call, result)
@@ -498,6 +513,15 @@ impl Core {
                 Ok(child) => Prepared { child: Some(child), ..waits },
                 Err(NoSpawn::Limit(decision)) => Prepared::refused(call, decision),
                 Err(NoSpawn::Error(error)) => Prepared::invalid(call, error),
+            },
+            Call::Fork => match self.check_fork(process) {
+                Ok((child, share)) => Prepared { child: Some(child), share: Some(share), ..waits },
+                Err(NoSpawn::Limit(decision)) => Prepared::refused(call, decision),
+                Err(NoSpawn::Error(error)) => Prepared::invalid(call, error),
+            },
+            Call::Restore { name } => match Self::check_restore(process, name) {
+                Ok(()) => waits,
+                Err(error) => Prepared::invalid(call, error),
             },
             _ => Prepared::refused(
                 call,

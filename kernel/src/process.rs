@@ -14,6 +14,7 @@ use kernel_types::{
 };
 use tokio::task::AbortHandle;
 
+use crate::forking::Other;
 use crate::image::Image;
 use crate::ledger::Account;
 use crate::lines::Place;
@@ -127,6 +128,8 @@ pub(crate) struct Process {
     /// The ping under way.
     pub(crate) pinging: Option<Pinging>,
     pub(crate) running: HashMap<Seq, Running>,
+    /// The state that the `restore` at this place goes back to, once no commit is under way.
+    pub(crate) going_back: Option<(usize, Box<Other>)>,
     pub(crate) reserved: Reservation,
     /// What its calls hold of limits above it.
     pub(crate) holds: HashMap<Seq, Hold<Account>>,
@@ -134,6 +137,10 @@ pub(crate) struct Process {
     pub(crate) account: Account,
     /// The urgency of the most urgent who waits for a lock it holds.
     pub(crate) lent: Option<Priority>,
+    /// Topics subscribed to since the last commit.
+    pub(crate) subscribed: Vec<String>,
+    /// Those whose subscription the commit under way makes durable.
+    pub(crate) subscribing: Vec<String>,
     /// Locks given up since the last commit.
     pub(crate) unlocked: Vec<String>,
     /// Those that the commit under way gives up.
@@ -204,10 +211,13 @@ impl Process {
             ping_due: None,
             pinging: None,
             running: HashMap::new(),
+            going_back: None,
             reserved: Reservation::default(),
             holds: HashMap::new(),
             account: Account::System,
             lent: None,
+            subscribed: Vec::new(),
+            subscribing: Vec::new(),
             unlocked: Vec::new(),
             releasing: Vec::new(),
             runs_since: None,

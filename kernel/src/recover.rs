@@ -8,12 +8,13 @@ use kernel_context::{Change, Pager, PagerConfig, PagerError, PagerFactory};
 use kernel_storage::Store;
 use kernel_types::{
     AgentRow, BlobHash, Call, CallResult, Decision, ErrorKind, Event, EventKind, Hash, MailBody, Pid, Record,
-    Recovery, Reservation, SuspendReason, SysError, SyscallNo,
+    Recovery, Reservation, Spec, SuspendReason, SysError, SyscallNo,
 };
 
 use crate::bodies::{Bodies, View};
 use crate::core::{Core, Spent};
 use crate::error::KernelError;
+use crate::forking::Rebuilt;
 use crate::image::{Image, OpenCall, Stretch};
 use crate::ledger::is_from_above;
 use crate::parts::Parts;
@@ -37,15 +38,8 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
     let Some(Event::Spawned { spec, capabilities, .. }) = event_of(store, first.first()).await? else {
         return Err(damaged("its first record is missing".to_owned()));
     };
-    let factory = parts.programs.get(&image.program);
-    let factory = factory.ok_or_else(|| damaged(format!("no program {:?} is registered", image.program)))?;
-    let program = if image.step.0 == 0 { factory.start(&spec) } else { factory.load(&image.saved) };
-    let program = program.map_err(|error| damaged(error.to_string()))?;
-
-    let mut staged = HashMap::new();
-    let config = parts.pager_config(&spec);
-    let shelf = Shelf { store, bodies, pagers: &*parts.pagers, config: &config };
-    let pager = load_pager(&shelf, &image, pid, row.records, &mut staged).await?;
+    let rebuilt = rebuild(parts, bodies, &image, &spec, (pid, row.records)).await?;
+    let Rebuilt { program, pager, staged } = rebuilt;
     let mut process =
         Process::new(pid, row.parent, image, Arc::new(spec), Arc::new(capabilities), Some(program));
     process.pager = pager;
@@ -72,6 +66,26 @@ pub(crate) async fn load(parts: &Parts, bodies: &Bodies, row: AgentRow) -> Resul
         process.inbox.push_back(mail);
     }
     Ok(Loaded { process: Box::new(process) })
+}
+
+/// Makes of an image what is not written down as such: its program, and its page table as of a record.
+pub(crate) async fn rebuild(
+    parts: &Parts,
+    bodies: &Bodies,
+    image: &Image,
+    spec: &Spec,
+    (pid, last): (Pid, u64),
+) -> Result<Rebuilt, KernelError> {
+    let damaged = |reason: String| KernelError::Damaged { pid, reason };
+    let factory = parts.programs.get(&image.program);
+    let factory = factory.ok_or_else(|| damaged(format!("no program {:?} is registered", image.program)))?;
+    let program = if image.step.0 == 0 { factory.start(spec) } else { factory.load(&image.saved) };
+    let program = program.map_err(|error| damaged(error.to_string()))?;
+    let mut staged = HashMap::new();
+    let config = parts.pager_config(spec);
+    let shelf = Shelf { store: &*parts.store, bodies, pagers: &*parts.pagers, config: &config };
+    let pager = load_pager(&shelf, image, pid, last, &mut staged).await?;
+    Ok(Rebuilt { program, pager, staged })
 }
 
 /// The chain over the page changes of a row: its last record, that of its last step, says where it is.
@@ -160,8 +174,8 @@ pub(crate) async fn load_pager(
         }
     }
     // The bodies that the next render needs shall be in memory; whether it renders is not a matter of loading.
-    if let Some(pager) = &pager {
-        drop(serve(store, bodies, staged, |view| pager.render(view)).await?);
+    if let Some(pager) = &mut pager {
+        drop(serve(store, bodies, staged, move |view| pager.render(view)).await?);
     }
     Ok(pager)
 }
@@ -261,6 +275,7 @@ impl Core {
         let event = Event::Recovered { epoch: self.epoch.0, open: u32::try_from(open).unwrap_or(u32::MAX) };
         self.log(process, None, event);
         self.locks_again(process);
+        self.subscriptions_again(process);
         process.account = self.ledger.join(&process.image.tenant, &process.image.rated);
         let lost = process.image.in_flight();
         self.ledger.lost(process, lost);
@@ -313,7 +328,7 @@ impl Core {
                     self.log(process, None, Event::MailTaken { mail: mail.clone() });
                     self.prioritised(process, priority);
                 }
-                MailBody::Message(_) => {
+                MailBody::Message(_) | MailBody::Published { .. } => {
                     process.mailbox += 1;
                     process.inbox.push_back(mail);
                 }
@@ -332,7 +347,7 @@ impl Core {
     }
 
     /// The calls of a step that it goes back to: those that have not ended pass the gate as if its program had just made them.
-    fn make_anew(&mut self, process: &mut Process) {
+    pub(crate) fn make_anew(&mut self, process: &mut Process) {
         let again = process.image.open.iter_mut().map(|open| Some(open.pending.take()?.call));
         let calls = again.collect();
         process.preparing =
@@ -357,12 +372,13 @@ impl Core {
         }
         match (no, pending.recovery) {
             (SyscallNo::Lock, _) => self.lock_again(process, index),
+            (SyscallNo::Remember | SyscallNo::Search, _) => self.memory_again(process, index),
             (SyscallNo::Infer, _) => self.infer_again(process, index, lost),
             (SyscallNo::ToolCall, Recovery::Unsafe) if lost != Reservation::default() => {
                 self.interrupted(process, index);
             }
             (SyscallNo::ToolCall, _) => self.tool_again(process, index, lost),
-            (SyscallNo::Spawn, _) => {
+            (SyscallNo::Spawn | SyscallNo::Fork, _) => {
                 if let Some(child) = pending.child.filter(|child| process.children.contains(child)) {
                     self.finish(process, index, Ok(kernel_types::Answer::Pid(child)), Spent::default());
                 }

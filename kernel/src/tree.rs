@@ -71,6 +71,7 @@ impl Core {
             tenant: spec.tenant.clone(),
             rated,
             locks: Vec::new(),
+            topics: Vec::new(),
             usage: Usage::default(),
             spawned_at: self.now(),
             waited_ms: 0,
@@ -121,18 +122,29 @@ impl Core {
             let message = format!("spawn: a child works for its parent's tenant, {:?}", parent.image.tenant);
             return Err(SysError::new(ErrorKind::Denied, message).into());
         }
+        spec.budget = self.set_aside("spawn", parent, &spec.budget)?;
+        Ok(self.fresh_pid())
+    }
+
+    /// Takes the limits of a child out of its parent's: those it asks for, or its part of what is left.
+    pub(crate) fn set_aside(
+        &mut self,
+        call: &str,
+        parent: &mut Process,
+        asked: &Budget,
+    ) -> Result<Budget, NoSpawn> {
         parent.count_time(self.micros());
         let left = parent.left();
-        let wanted = spec.budget.children.unwrap_or(0).saturating_add(1);
+        let wanted = asked.children.unwrap_or(0).saturating_add(1);
         if let Some(left) = left.children.filter(|left| *left < wanted) {
             // One that ends makes room: not a matter for a grant.
-            let message = format!("spawn: needs {wanted} of children, {left} left: wait for one to end");
+            let message = format!("{call}: needs {wanted} of children, {left} left: wait for one to end");
             return Err(SysError::new(ErrorKind::Busy, message).with_retry(Retry::Now).into());
         }
-        spec.budget = share(&left, &spec.budget)
+        let share = share(&left, asked)
             .map_err(|(limit, left, needed)| NoSpawn::Limit(Decision::OverQuota { limit, left, needed }))?;
-        take_out(&mut parent.image.budget, &handed(&spec.budget));
-        Ok(self.fresh_pid())
+        take_out(&mut parent.image.budget, &handed(&share));
+        Ok(share)
     }
 
     /// Carries out a `spawn` whose intent is durable.
@@ -163,13 +175,16 @@ impl Core {
         }
     }
 
-    /// Cancels a `spawn`: a child that exists is answered all the same, so that its parent knows of it.
+    /// Cancels a `spawn` or a `fork`: a child that exists is answered all the same, so that its parent knows of it.
     pub(crate) fn cancel_spawn(&mut self, parent: &mut Process, index: usize, error: SysError) {
         let pending = parent.image.open[index].pending.as_ref();
-        let Some((child, Call::Spawn(spec))) = pending.map(|pending| (pending.child, &pending.call)) else {
+        let found = pending.and_then(|pending| match &pending.call {
+            Call::Spawn(spec) => Some((pending.child, spec.budget)),
+            _ => pending.share.map(|share| (pending.child, share)),
+        });
+        let Some((child, budget)) = found else {
             return self.finish(parent, index, Err(error), Spent::default());
         };
-        let budget = spec.budget;
         match child.filter(|child| parent.children.contains(child)) {
             Some(child) => self.finish(parent, index, Ok(kernel_types::Answer::Pid(child)), Spent::default()),
             None => {
@@ -216,12 +231,15 @@ impl Core {
                 core.queue_commit(orphan);
             });
         }
-        if self.processes.get(&process.parent).is_some_and(|parent| parent.image.exited.is_none()) {
+        // A parent that this kernel does not run, or is about to load again, is told by the store.
+        let over = self.processes.get(&process.parent).is_some_and(|parent| parent.image.exited.is_some());
+        if process.parent != Pid::INIT && !over {
             let refund = handed(&process.left());
             let body = MailBody::ChildExit { pid: process.pid, status, refund };
             self.mail_to(process, process.parent, body);
         }
         self.forget_slots(process.pid);
+        self.forget_subscriptions(process);
         self.stop_clock(process);
         self.ledger.leave(process.account, &process.image.rated);
         process.program = None;

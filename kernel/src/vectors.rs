@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use kernel_context::retrieval::Embedding;
 use kernel_context::{PageDraft, Swap};
 use kernel_llm::{EmbedError, Embedder};
+use kernel_storage::Vector;
 use kernel_types::{BlobHash, PageKind, Timestamp, hash_bytes};
 
 use crate::bodies::View;
@@ -25,7 +26,7 @@ const LAST: u64 = 253_402_300_799_999;
 /// A text by its hash.
 pub(crate) type Text = (BlobHash, Arc<str>);
 /// Its vector, if the model has one for it.
-pub(crate) type Vector = (BlobHash, Option<Embedding>);
+pub(crate) type Embedded = (BlobHash, Option<Embedding>);
 
 impl Core {
     /// Gives drafts the vectors of their texts; a fault names the texts to embed, or bodies to load, first.
@@ -92,7 +93,7 @@ pub(crate) async fn vectors(
     embedder: Arc<dyn Embedder>,
     texts: Vec<Text>,
     patience: Duration,
-) -> Vec<Vector> {
+) -> Vec<Embedded> {
     let deadline = tokio::time::Instant::now() + patience;
     let mut vectors = Vec::with_capacity(texts.len());
     for batch in texts.chunks(BATCH) {
@@ -119,6 +120,38 @@ pub(crate) async fn vectors(
     }
     vectors.resize(texts.len(), None);
     texts.into_iter().map(|(hash, _)| hash).zip(vectors).collect()
+}
+
+/// The vector of a text for long-term memory, within `patience`; `None` if the model has none for it.
+pub(crate) async fn vector_of(
+    embedder: Arc<dyn Embedder>,
+    text: String,
+    patience: Duration,
+) -> Option<Vector> {
+    let model = embedder.model().to_owned();
+    let work = tokio::task::spawn_blocking(move || embedder.embed(&[&text]));
+    let values = match tokio::time::timeout(patience, work).await {
+        Ok(Ok(Ok(mut vectors))) if vectors.len() == 1 => vectors.pop()?,
+        Ok(Ok(Ok(vectors))) => {
+            tracing::warn!(model, "{} vectors for one text", vectors.len());
+            return None;
+        }
+        Ok(Ok(Err(error))) => {
+            tracing::warn!(%error, "a memory goes by words alone");
+            return None;
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the embedder panicked; a memory goes by words alone");
+            return None;
+        }
+        Err(_) => {
+            tracing::warn!(?patience, "the embedder did not answer; a memory goes by words alone");
+            return None;
+        }
+    };
+    let is_direction =
+        values.iter().all(|value| value.is_finite()) && values.iter().any(|value| *value != 0.0);
+    is_direction.then_some(Vector { model, values })
 }
 
 fn embed(embedder: &dyn Embedder, texts: &[&str]) -> Result<Vec<Option<Embedding>>, EmbedError> {

@@ -2,12 +2,12 @@
 
 use kernel_types::{
     AgentRow, Answer, Blame, Budget, Call, CallKey, Capabilities, Decision, Effect, Epoch, ErrorKind, Event,
-    ExitStatus, Hash, Importance, InferArgs, Inference, JsonText, LimitName, Mail, MailBody, MailId,
+    ExitStatus, Hash, Importance, InferArgs, Inference, JsonText, LimitName, Mail, MailBody, MailId, Memory,
     MemoryQuery, MicroUsd, Millis, NewPage, Origin, PageBody, PageContent, PageKind, PageNo, PageView, Part,
     PastMoment, Pid, Priority, ProcessInfo, ProcessState, RateLimit, RateUnit, RecallArgs, RecallQuery,
-    Recalled, ReceiveArgs, Record, Recovery, Reservation, Retention, Retry, SendArgs, Seq, Signal, Spec,
-    StepNo, SuspendReason, SysError, SyscallNo, Timestamp, TokenUsage, Tokens, ToolCallArgs, ToolGrant,
-    ToolMode, ToolResult, ToolSpec, Usage, WaitArgs, WaitCause, WaitReason, Waited, hash_bytes,
+    Recalled, ReceiveArgs, Record, Recovery, RememberArgs, Reservation, Retention, Retry, SendArgs, Seq,
+    Signal, Spec, StepNo, SuspendReason, SysError, SyscallNo, Timestamp, TokenUsage, Tokens, ToolCallArgs,
+    ToolGrant, ToolMode, ToolResult, ToolSpec, Usage, WaitArgs, WaitCause, WaitReason, Waited, hash_bytes,
 };
 
 pub(crate) fn pid(n: u128) -> Pid {
@@ -132,13 +132,18 @@ pub(crate) fn calls() -> Vec<Call> {
         Call::Unlock { name: name.clone() },
         Call::Checkpoint { name: name.clone() },
         Call::Restore { name: name.clone() },
-        Call::Remember { namespace: name.clone(), text: "t".to_owned() },
+        Call::Remember(RememberArgs {
+            namespace: name.clone(),
+            text: "t".to_owned(),
+            ..RememberArgs::default()
+        }),
         Call::Search(MemoryQuery {
             namespace: name.clone(),
             text: "t".to_owned(),
             limit: 5,
             since: Some(Timestamp(1)),
             importance: Some(Importance::default()),
+            filter: JsonText::parse(r#"{"year":{"min":2009}}"#).expect("is JSON"),
         }),
         Call::Put { name: name.clone(), value: Some("v".to_owned()) },
         Call::Put { name: name.clone(), value: None },
@@ -243,6 +248,15 @@ pub(crate) fn answers() -> Vec<Answer> {
         resident: true,
         origin: Some(origin()),
     };
+    let memory = Memory {
+        id: "1".to_owned(),
+        by: pid(1),
+        at: Timestamp(2),
+        importance: Importance::default(),
+        text: "t\u{0}".to_owned(),
+        metadata: JsonText::parse(r#"{"year":2009}"#).expect("is JSON"),
+        score: -5,
+    };
     let recalled = Recalled { page: PageNo(1), tokens: Tokens(2), score: 1_000_000, was_resident: false };
     let inference =
         Inference { model: "m".to_owned(), parts: parts(), finish: "tool_calls".to_owned(), usage: usage() };
@@ -254,6 +268,8 @@ pub(crate) fn answers() -> Vec<Answer> {
         Answer::Pages(vec![PageNo(1), PageNo(2)]),
         Answer::Page(content),
         Answer::Recalled(vec![recalled]),
+        Answer::Remembered { id: "1".to_owned() },
+        Answer::Memories(vec![memory]),
         Answer::Inference(inference),
         Answer::Tools(vec![tool_spec()]),
         Answer::Tool(tool()),
@@ -305,6 +321,7 @@ pub(crate) fn mail() -> Vec<Mail> {
         MailBody::Grant(budget()),
         MailBody::Priority(Priority::LOWEST),
         MailBody::Checkpoint { name: "before".to_owned(), at: moment() },
+        MailBody::Published { topic: "news".to_owned(), body: "hello\u{0}".to_owned() },
     ];
     let mail = bodies.into_iter().zip(1..).map(|(body, number)| Mail {
         id: MailId { sender: pid(10), number },

@@ -3,13 +3,14 @@
 use kernel_context::Change;
 use kernel_types::{
     Answer, Budget, Call, Event, ExitStatus, InferArgs, MailBody, MemoryQuery, Millis, NewPage, PageKind,
-    PageNo, Pid, Priority, RecallArgs, RecallQuery, ReceiveArgs, SendArgs, Spec, StepNo, SyscallNo, Tokens,
-    ToolMode, WaitArgs,
+    PageNo, Pid, Priority, RecallArgs, RecallQuery, ReceiveArgs, RememberArgs, SendArgs, Spec, StepNo,
+    SyscallNo, Tokens, ToolMode, WaitArgs,
 };
 
 use super::journal::rows;
 use super::probe::Behaviour;
 use super::rig::{Rig, park, script, tool};
+use crate::longterm::namespace_of;
 
 /// What a call changes when it is carried out.
 #[derive(Clone, Copy)]
@@ -28,6 +29,12 @@ pub(super) enum Effect {
     Prioritised,
     /// A message reaches the peer.
     Sent(Pid),
+    /// The caller goes back.
+    Restored,
+    /// A message reaches the caller itself by a topic.
+    Published,
+    /// Something is in the caller's own long-term memory.
+    Remembered,
     /// A message is taken from the inbox.
     Taken,
     /// The page table changes like this.
@@ -54,6 +61,8 @@ pub(super) struct Sample {
 }
 
 const NAME: &str = "mediation";
+/// A namespace of each process's own.
+const MEMORY: &str = "self/mediation";
 const FIRST: PageNo = PageNo(1);
 
 impl Sample {
@@ -108,6 +117,18 @@ impl Sample {
                 children
             }
             Effect::Reaped => 1 - unread(|body| matches!(body, MailBody::ChildExit { .. })).await.min(1),
+            Effect::Remembered => match rig.kernel.memory() {
+                Some(memory) => {
+                    let count = memory.count(&namespace_of(MEMORY, pid, "")).await;
+                    usize::try_from(count.expect("the memory answers")).expect("few")
+                }
+                None => 0,
+            },
+            Effect::Restored => {
+                let journal = rig.journal(pid).await;
+                journal.iter().filter(|entry| matches!(entry.event, Event::Restored { .. })).count()
+            }
+            Effect::Published => unread(|body| matches!(body, MailBody::Published { .. })).await,
             Effect::Taken => 1 - unread(|body| matches!(body, MailBody::Message(_))).await.min(1),
             Effect::Exited => {
                 let journal = rig.journal(pid).await;
@@ -159,7 +180,7 @@ impl Sample {
     pub(super) fn fits(&self, answer: &Answer) -> bool {
         match (self.call.number(), answer) {
             (SyscallNo::Probe, Answer::Probe { calls, .. }) => calls.contains(&SyscallNo::Probe),
-            (SyscallNo::Spawn, Answer::Pid(_))
+            (SyscallNo::Spawn | SyscallNo::Fork, Answer::Pid(_))
             | (SyscallNo::Wait, Answer::Exited { .. })
             | (SyscallNo::ProcessInfo, Answer::Process(_))
             | (SyscallNo::PageAlloc | SyscallNo::Note, Answer::Pages(_))
@@ -169,7 +190,9 @@ impl Sample {
             | (SyscallNo::Receive, Answer::Message(_))
             | (SyscallNo::Get, Answer::Value(Some(_)))
             | (SyscallNo::Now, Answer::Time(_))
+            | (SyscallNo::Remember, Answer::Remembered { .. })
             | (SyscallNo::Random, Answer::Random(_)) => true,
+            (SyscallNo::Search, Answer::Memories(found)) => found.len() == 1,
             (SyscallNo::List, Answer::Processes(all)) => !all.is_empty(),
             (SyscallNo::ToolList, Answer::Tools(all)) => !all.is_empty(),
             (SyscallNo::Recall, Answer::Recalled(pages)) => pages.len() == 1,
@@ -182,9 +205,12 @@ impl Sample {
                 | SyscallNo::PageUnpin
                 | SyscallNo::PageFree
                 | SyscallNo::Send
+                | SyscallNo::Publish
+                | SyscallNo::Subscribe
                 | SyscallNo::Lock
                 | SyscallNo::Unlock
                 | SyscallNo::Checkpoint
+                | SyscallNo::Restore
                 | SyscallNo::Put,
                 Answer::Done,
             ) => true,
@@ -210,6 +236,15 @@ fn put() -> Call {
     Call::Put { name: NAME.to_owned(), value: Some("1".to_owned()) }
 }
 
+fn remember() -> Call {
+    let (namespace, text) = (MEMORY.to_owned(), "a fact".to_owned());
+    Call::Remember(RememberArgs { namespace, text, ..RememberArgs::default() })
+}
+
+fn published(topic: &str) -> Call {
+    Call::Publish { topic: topic.to_owned(), body: "hello".to_owned() }
+}
+
 /// An inference by one of the suite's own models.
 pub(super) fn infer(behaviour: Behaviour) -> Call {
     let model = Some(behaviour.name().to_owned());
@@ -232,7 +267,7 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
     match no {
         SyscallNo::Probe => plain(Call::Probe),
         SyscallNo::Spawn => acts(Call::Spawn(Box::new(script(vec![vec![Call::Now]]))), Effect::Child),
-        SyscallNo::Fork => plain(Call::Fork),
+        SyscallNo::Fork => acts(Call::Fork, Effect::Child),
         SyscallNo::Exit => acts(Call::Exit(farewell()), Effect::Exited),
         SyscallNo::Wait => {
             let lent = 2;
@@ -288,8 +323,16 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
         SyscallNo::Receive => {
             acts(Call::Receive(ReceiveArgs { from: None, timeout: Some(Millis(10_000)) }), Effect::Taken)
         }
-        SyscallNo::Publish => plain(Call::Publish { topic: topic(), body: "hello".to_owned() }),
-        SyscallNo::Subscribe => plain(Call::Subscribe { topic: topic() }),
+        SyscallNo::Publish => {
+            let topic = format!("{NAME} to publish to");
+            let publish = acts(published(&topic), Effect::Published).after(Call::Subscribe { topic });
+            Sample { after: vec![vec![park()]], ..publish }
+        }
+        SyscallNo::Subscribe => {
+            // What it publishes itself reaches it if it subscribes.
+            let subscribe = acts(Call::Subscribe { topic: topic() }, Effect::Published);
+            Sample { after: vec![vec![published(NAME)], vec![park()]], ..subscribe }
+        }
         SyscallNo::Lock => plain(Call::Lock { name: topic(), timeout: Millis(10) }),
         SyscallNo::Unlock => {
             let name = format!("{NAME} to give up");
@@ -297,17 +340,20 @@ pub(super) fn sample(no: SyscallNo, peer: Pid) -> Sample {
             plain(Call::Unlock { name }).after(lock)
         }
         SyscallNo::Checkpoint => plain(Call::Checkpoint { name: topic() }),
-        SyscallNo::Restore => plain(Call::Restore { name: topic() }),
-        SyscallNo::Remember => plain(Call::Remember { namespace: topic(), text: "a fact".to_owned() }),
+        SyscallNo::Restore => {
+            // Once it is back, it waits for a message that it has taken before: it goes back once only.
+            let (name, topic) = (topic(), format!("{NAME} to go back"));
+            let taken = Call::Receive(ReceiveArgs::default());
+            let subscribe = Call::Subscribe { topic: topic.clone() };
+            let setup = [subscribe, published(&topic), Call::Checkpoint { name: name.clone() }, taken];
+            let restore = acts(Call::Restore { name }, Effect::Restored);
+            Sample { setup: setup.map(|call| vec![call]).to_vec(), after: vec![vec![park()]], ..restore }
+        }
+        SyscallNo::Remember => acts(remember(), Effect::Remembered),
         SyscallNo::Search => {
-            let query = MemoryQuery {
-                namespace: topic(),
-                text: "fact".to_owned(),
-                limit: 1,
-                since: None,
-                importance: None,
-            };
-            plain(Call::Search(query))
+            let (namespace, text) = (MEMORY.to_owned(), "fact".to_owned());
+            plain(Call::Search(MemoryQuery { namespace, text, limit: 1, ..MemoryQuery::default() }))
+                .after(remember())
         }
         SyscallNo::Put => acts(put(), Effect::Valued),
         SyscallNo::Get => plain(Call::Get { name: topic() }).after(put()),

@@ -9,6 +9,7 @@ use kernel_types::{CacheModel, ExitStatus, ModelInfo, Pricing, ProcessState, Spe
 
 use crate::marks::{Marks, Watched};
 use crate::pages::{PagingFactory, WINDOW};
+use crate::topics::{self, ListenerFactory, SpeakerFactory};
 use crate::warm::{Forgetful, sleeper};
 use crate::watching::Watching;
 use crate::work::{Counters, PeerFactory, WorkerFactory};
@@ -44,16 +45,20 @@ async fn child() {
 async fn open(folder: &Path, watching: Watching) -> Kernel {
     let marks = Marks::open(&folder.join("marks"));
     let store = SqliteStore::open(folder.join("kernel.db")).await.expect("the store opens");
+    let memory = store.clone();
     let store = Watched::new(store, marks.clone(), &folder.join("acknowledged"));
     let kernel = Kernel::builder()
         .store(store)
+        .memory(memory)
         .cpu(FnCpu::new(model(), |_| Ok(Canned::text("thought"))))
         .cpu(Forgetful::new(folder))
         .driver(Counters::new(folder, marks.clone()))
         .pager(watching)
         .program("paging", PagingFactory(marks.clone()))
         .program("worker", WorkerFactory(marks))
-        .program("peer", PeerFactory);
+        .program("peer", PeerFactory)
+        .program("speaker", SpeakerFactory)
+        .program("listener", ListenerFactory);
     kernel.build().await.expect("the kernel assembles")
 }
 
@@ -70,6 +75,9 @@ pub(crate) fn model() -> ModelInfo {
 
 async fn begin(kernel: &Kernel, scenario: &str) {
     let (program, count) = scenario.split_once(' ').expect("program and count");
+    if program == "speaker" {
+        return topics::begin(kernel, count).await;
+    }
     let spec = Spec {
         name: program.to_owned(),
         task: count.to_owned(),

@@ -112,7 +112,14 @@ pub(crate) async fn left(folder: &Path) -> Left {
     let store = SqliteStore::open(folder.join("kernel.db")).await.expect("the store opens");
     let report = verify(&kernel::StoreAudit(&store), &|_| {}).await.expect("the audit reads");
     assert!(report.findings.is_empty(), "the chains do not verify: {:?}", report.findings);
-    let rows = store.agents(None, false, 1000).await.expect("reads");
+    let mut rows: Vec<AgentRow> = Vec::new();
+    loop {
+        let page = store.agents(rows.last().map(|row| row.pid), false, 1000).await.expect("reads");
+        if page.is_empty() {
+            break;
+        }
+        rows.extend(page);
+    }
     let mut records = BTreeMap::new();
     for row in &rows {
         let mut list: Vec<(Record, Event)> = Vec::new();

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kernel_types::{Decision, ErrorKind, Event, ExitStatus, SyscallNo};
+use kernel_storage::{SqliteStore, Vectors};
+use kernel_types::{Answer, Decision, ErrorKind, Event, ExitStatus, SyscallNo};
 
 use crate::family::{Random, Started, kills, left, seed};
 use crate::marks::{Marks, Phase};
@@ -92,6 +93,7 @@ async fn check(folder: &Path) -> usize {
     let keyed = Counters::calls(folder, "count_keyed");
     let once = Counters::calls(folder, "count_unsafe");
     let mut interrupted = 0;
+    let mut told = BTreeSet::new();
     let mut journal: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (pid, records) in &left.records {
         let mut outcomes: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
@@ -111,6 +113,9 @@ async fn check(folder: &Path) -> usize {
             assert_eq!(*decision, Decision::Allow);
             let ends = outcomes.get(&(record.step, record.call)).map_or(0, Vec::len);
             assert_eq!(ends, 1, "call {}/{}/{:?} has {ends} outcomes", pid, record.step, record.call);
+            if *no == SyscallNo::Remember {
+                told.extend(remembered(outcomes[&(record.step, record.call)][0]));
+            }
             if *no != SyscallNo::ToolCall {
                 continue;
             }
@@ -135,6 +140,8 @@ async fn check(folder: &Path) -> usize {
             }
         }
     }
+    assert_eq!(told.len(), ROUNDS as usize, "each fact has an id of its own");
+    assert_eq!(memories(folder).await, told, "what was remembered is there once");
     let none = BTreeSet::new();
     let known = |name: &str| {
         journal.get(name).unwrap_or(&none).iter().map(String::as_str).collect::<BTreeSet<&str>>()
@@ -153,4 +160,23 @@ async fn check(folder: &Path) -> usize {
     });
     assert_eq!(ended.as_deref(), Some(interrupted.to_string().as_str()), "the program was told of each");
     interrupted
+}
+
+/// The id that a `remember` answered.
+fn remembered(outcome: &Event) -> Option<String> {
+    match outcome {
+        Event::Outcome { result: Ok(Answer::Remembered { id }), .. } => Some(id.clone()),
+        other => panic!("a remember ended as {other:?}"),
+    }
+}
+
+/// The ids of all that is remembered in a store.
+async fn memories(folder: &Path) -> BTreeSet<String> {
+    let store = SqliteStore::open(folder.join("kernel.db")).await.expect("the store opens");
+    let mut ids = BTreeSet::new();
+    for namespace in store.namespaces(None, 100).await.expect("reads") {
+        let items = store.items(&namespace, None, 1000).await.expect("reads");
+        ids.extend(items.into_iter().map(|item| item.id));
+    }
+    ids
 }

@@ -12,6 +12,7 @@ mod marks;
 mod messages;
 mod pages;
 mod paging;
+mod topics;
 mod warm;
 mod watching;
 mod work;

@@ -48,7 +48,7 @@ async fn messages_arrive_once_and_in_order_whatever_is_killed() {
 }
 
 /// How many commits children saw acknowledged.
-fn acknowledged(folder: &Path) -> u64 {
+pub(crate) fn acknowledged(folder: &Path) -> u64 {
     let text = std::fs::read(folder.join("acknowledged")).unwrap_or_default();
     text.iter().filter(|byte| **byte == b'\n').count() as u64
 }

@@ -11,7 +11,7 @@ use kernel::{Input, Program, ProgramError, ProgramFactory, Saved, Step};
 use kernel_tools::{CallContext, Driver, ToolError, ToolOutput};
 use kernel_types::{
     Answer, Call, ErrorKind, ExitStatus, InferArgs, JsonText, MailBody, Millis, NewPage, PageKind, Pid,
-    ReceiveArgs, Recovery, SendArgs, Spec, ToolCallArgs, ToolCallRequest, ToolSpec,
+    ReceiveArgs, Recovery, RememberArgs, SendArgs, Spec, ToolCallArgs, ToolCallRequest, ToolSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +111,7 @@ impl Program for Worker {
         let page = NewPage::text(PageKind::User, format!("round {}", self.state.rounds));
         Step::Calls(vec![
             Call::PageAlloc { pages: vec![page] },
+            remember(self.state.rounds),
             Call::Infer(InferArgs::default()),
             tool("count_keyed"),
             tool("count_unsafe"),
@@ -119,6 +120,12 @@ impl Program for Worker {
     fn save(&self) -> Result<Saved, ProgramError> {
         Saved::of(1, &self.state)
     }
+}
+
+/// A fact of this round, which is found again by its number.
+fn remember(round: u32) -> Call {
+    let text = format!("round {round}");
+    Call::Remember(RememberArgs { namespace: "rounds".to_owned(), text, ..RememberArgs::default() })
 }
 
 /// Sends numbers to a peer and checks that the peer's come in order, none lost, none twice.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kernel_storage::{
     Arrival, Blobs, Commit, CommitOutcome, Journal, Mailboxes, MemoryStore, PostgresStore, SqliteStore,
-    Store, StoreError, Version,
+    Store, StoreError, Vectors, Version,
 };
 use kernel_types::{AgentRow, BlobHash, Epoch, Mail, Pid, Record};
 
@@ -118,6 +118,15 @@ impl Disk {
             Self::Sqlite(store) => format!("SQLite {}", store.sqlite_version().await?),
             Self::Postgres(store) => format!("PostgreSQL {}", store.server_version().await?),
         })
+    }
+
+    /// Where agents remember.
+    pub(crate) fn memory(&self) -> Arc<dyn Vectors> {
+        match self {
+            Self::Memory(store) => Arc::new(store.clone()),
+            Self::Sqlite(store) => Arc::new(store.clone()),
+            Self::Postgres(store) => Arc::new(store.clone()),
+        }
     }
 
     fn store(&self) -> &dyn Store {

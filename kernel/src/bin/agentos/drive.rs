@@ -87,6 +87,7 @@ pub(crate) async fn assemble(
         .deltas(deltas)
         .keep_warm(host.keep_warm)
         .scheduler(move || scheduler::make(host.scheduler))
+        .memory(store.memory())
         .driver(Calculator::new());
     if let Some(embedder) = host.embedder {
         builder = builder.embedder(embedder);

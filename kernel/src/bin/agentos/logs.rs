@@ -256,6 +256,7 @@ fn outcome(
         Ok(Answer::Tool(tool)) if tool.success => format!("ok     {}", clipped(&tool.text, SHOWN)),
         Ok(Answer::Tool(tool)) => format!("failed {}", clipped(&tool.text, SHOWN)),
         Ok(Answer::Pages(numbers)) => format!("ok     {}", pages(numbers)),
+        Ok(Answer::Memories(found)) => format!("ok     {} found", counted(found.len() as u64, "memory")),
         Ok(Answer::Recalled(hits)) => {
             let numbers: Vec<PageNo> = hits.iter().map(|hit| hit.page).collect();
             if numbers.is_empty() {

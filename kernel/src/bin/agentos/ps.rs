@@ -74,7 +74,7 @@ fn waiting(mail: &[Mail]) -> String {
         _ => None,
     });
     let of_kernel: Vec<String> = of_kernel.collect();
-    let messages = mail.iter().filter(|mail| matches!(mail.body, MailBody::Message(_))).count() as u64;
+    let messages = mail.iter().filter(|mail| mail.body.is_message()).count() as u64;
     let messages = (messages > 0).then(|| counted(messages, "message"));
     let posted = (!of_kernel.is_empty()).then(|| format!("{}: resume it", of_kernel.join(", ")));
     messages.into_iter().chain(posted).collect::<Vec<_>>().join("; ")
@@ -84,9 +84,9 @@ fn object(Listed { info, row, task, mail }: &Listed) -> Value {
     let mut object = json!({ "pid": row.pid.to_string(), "parent": row.parent.to_string(), "task": task });
     // Messages and the ends of children are for the process.
     let posted = mail.iter().map(|mail| &mail.body);
-    let posted = posted.filter(|body| !matches!(body, MailBody::Message(_) | MailBody::ChildExit { .. }));
+    let posted = posted.filter(|body| !body.is_message() && !matches!(body, MailBody::ChildExit { .. }));
     object["pending"] = json!(posted.collect::<Vec<_>>());
-    object["messages"] = json!(mail.iter().filter(|mail| matches!(mail.body, MailBody::Message(_))).count());
+    object["messages"] = json!(mail.iter().filter(|mail| mail.body.is_message()).count());
     if let Some(info) = info {
         object["name"] = json!(info.name);
         object["state"] = json!(info.state);
