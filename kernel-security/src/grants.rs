@@ -54,9 +54,17 @@ const fn needs_no_grant(number: SyscallNo) -> bool {
     )
 }
 
-/// Calls that act on a process of the caller's choice. `wait` is none of them: it only ever finds own children.
+/// Calls that act on a process of the caller's choice, or on whichever processes know a topic's name. `wait` is none of them: it only ever
+/// finds own children.
 const fn is_aimed(call: &Call) -> bool {
-    matches!(call, Call::Signal { .. } | Call::Send(_) | Call::SetPriority { .. })
+    matches!(
+        call,
+        Call::Signal { .. }
+            | Call::Send(_)
+            | Call::SetPriority { .. }
+            | Call::Publish { .. }
+            | Call::Subscribe { .. }
+    )
 }
 
 /// How far a grant of `peers` reaches, 0 being nowhere.

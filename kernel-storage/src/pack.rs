@@ -6,7 +6,7 @@
 //! each other's base. Addresses are those of what is packed.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use kernel_types::BlobHash;
@@ -26,14 +26,14 @@ const LEVEL: i32 = 3;
 const LEAST: usize = 128;
 /// A body may be the base of others if it has at most so many bytes, and at least a part of theirs.
 const LARGEST_BASE: usize = 64 << 10;
-/// So many bodies before it are tried as the base of one.
+/// So many bodies before it are tried as the base of one,
 const BASES: usize = 4;
+/// of the last so many that have none themselves: a commit of 100,000 bodies is not searched for each of them.
+const CANDIDATES: usize = 16;
 /// What a base costs beside: its address.
 const BASE_COST: usize = 64;
 /// A frame that says it holds more is damaged: no store takes as much.
 const LARGEST: u64 = 1 << 30;
-/// No body needs so many others.
-const DEEPEST: usize = 64;
 
 thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
@@ -51,10 +51,13 @@ pub(crate) struct Packed {
 /// Packs the bodies of a commit, in their order.
 pub(crate) fn pack(blobs: &[Blob]) -> Vec<Packed> {
     let mut packed: Vec<Packed> = Vec::with_capacity(blobs.len());
-    for (n, blob) in blobs.iter().enumerate() {
+    let mut bases: VecDeque<&Blob> = VecDeque::with_capacity(CANDIDATES);
+    for blob in blobs {
         let alone = frame(&blob.bytes);
         let size = alone.as_ref().map_or(blob.bytes.len(), Vec::len);
-        let best = bases(&blobs[..n], &packed, blob)
+        let fits = |base: &&&Blob| base.bytes.len() >= blob.bytes.len() / 8 && base.hash != blob.hash;
+        let best = bases.iter().rev().filter(fits).take(BASES);
+        let best = best
             .filter_map(|base| Some((frame_on(&base.bytes, &blob.bytes)?, base.hash)))
             .min_by_key(|(frame, _)| frame.len());
         packed.push(match (best, alone) {
@@ -64,18 +67,15 @@ pub(crate) fn pack(blobs: &[Blob]) -> Vec<Packed> {
             (_, Some(frame)) => Packed { hash: blob.hash, form: FRAME, base: None, bytes: frame.into() },
             _ => Packed { hash: blob.hash, form: PLAIN, base: None, bytes: Arc::clone(&blob.bytes) },
         });
+        let based = packed.last().is_some_and(|packed| packed.base.is_some());
+        if !based && (LEAST..=LARGEST_BASE).contains(&blob.bytes.len()) {
+            if bases.len() == CANDIDATES {
+                bases.pop_front();
+            }
+            bases.push_back(blob);
+        }
     }
     packed
-}
-
-/// The last of the bodies before one that may be its base: those that have none themselves.
-fn bases<'a>(before: &'a [Blob], packed: &'a [Packed], blob: &'a Blob) -> impl Iterator<Item = &'a Blob> {
-    let fits = |base: &Blob| {
-        let length = base.bytes.len();
-        (LEAST..=LARGEST_BASE).contains(&length) && length >= blob.bytes.len() / 8 && base.hash != blob.hash
-    };
-    let both = before.iter().zip(packed).rev();
-    both.filter(move |(base, packed)| packed.base.is_none() && fits(base)).map(|(base, _)| base).take(BASES)
 }
 
 /// A frame of these bytes, if that is smaller.
@@ -145,7 +145,7 @@ impl Unpacking {
             let Some(packed) = self.stored.get(&hash) else {
                 return if chain.is_empty() { Ok(None) } else { Err(format!("its base {hash} is missing")) };
             };
-            if chain.len() == DEEPEST {
+            if chain.len() > self.stored.len() {
                 return Err("it is its own base".to_owned());
             }
             next = packed.base;

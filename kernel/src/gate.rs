@@ -81,6 +81,8 @@ impl Core {
                 request.relation = Some(self.relation(process, *pid));
             }
             Call::Send(args) => request.relation = Some(self.relation(process, args.to)),
+            // A topic reaches, and is heard by, whoever of the tenant knows its name.
+            Call::Publish { .. } | Call::Subscribe { .. } => request.relation = Some(Relation::Other),
             _ => {}
         }
         decide(&self.parts.policy, &process.capabilities, &request)

@@ -229,6 +229,8 @@ impl Past {
         let calls = self.image.open.iter().zip(&self.results);
         let again = calls.map(|(open, result)| match result {
             Some(Ok(_)) if open.no == SyscallNo::Checkpoint => Some(Ok(Answer::Restored { from })),
+            // It is the one that called, not the fork that the call was to make.
+            Some(Ok(Answer::Forked { from })) if *from == self.at.pid => Some(Err(interrupted())),
             result => result.clone(),
         });
         again.collect()
@@ -289,6 +291,10 @@ fn settled(open: &OpenCall, at: PastMoment) -> Option<CallResult> {
             no => !matches!(no, SyscallNo::Remember | SyscallNo::Restore),
         }
     });
+    (!again).then(|| Err(interrupted()))
+}
+
+fn interrupted() -> SysError {
     let message = "it was in flight in the process that this one goes on from; its effect is that one's";
-    (!again).then(|| Err(SysError::new(ErrorKind::Interrupted, message)))
+    SysError::new(ErrorKind::Interrupted, message)
 }

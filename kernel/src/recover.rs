@@ -246,10 +246,10 @@ pub async fn event_of(store: &dyn Store, record: Option<&Record>) -> Result<Opti
 impl Core {
     /// Takes over what was loaded: parents before children.
     pub(crate) fn adopt(&mut self, mut loaded: Vec<Loaded>) -> Vec<Pid> {
-        loaded.retain(|one| !self.processes.contains_key(&one.process.pid));
-        let pids: Vec<Pid> = loaded.iter().map(|one| one.process.pid).collect();
         let parents: Vec<(Pid, Pid)> =
             loaded.iter().map(|one| (one.process.parent, one.process.pid)).collect();
+        loaded.retain(|one| !self.processes.contains_key(&one.process.pid));
+        let pids: Vec<Pid> = loaded.iter().map(|one| one.process.pid).collect();
         for one in loaded {
             self.enter(one.process);
         }

@@ -214,3 +214,21 @@ async fn subscriptions_outlive_the_kernel_and_forks_have_them() {
     assert_eq!(taken(&world, fork).await, heard([(speaker, "1"), (missed, "2")]));
     world.end().await;
 }
+
+/// A topic reaches processes that its publisher may send nothing to, and its subscribers hear whoever publishes.
+#[tokio::test]
+async fn topics_are_no_way_round_the_grants_of_peers() {
+    let world = World::new().await;
+    let listener = world.spawn(listener("news", 1)).await;
+    world.run().await;
+    let tree = Capabilities { peers: vec!["tree".to_owned()], ..Capabilities::all() };
+    let steps = [vec![publish("news", "psst"), subscribe("news")]];
+    let held = world.start(crate::world::holding(tree, script(steps.to_vec()))).await;
+    world.run().await;
+    for answer in world.step(held, 1).await {
+        assert_eq!(answer.unwrap_err().kind, ErrorKind::Denied);
+    }
+    assert_eq!(taken(&world, listener).await, []);
+    assert_eq!(world.refused(publish("olds", "1")).await.kind, ErrorKind::NotFound, "with all peers it may");
+    world.end().await;
+}
