@@ -128,7 +128,7 @@ impl Core {
             commit,
             drafts: std::mem::take(&mut process.drafts),
             heads: process.heads,
-            program: kernel_types::hash_bytes(&process.image.saved.bytes),
+            program: process.image.program_hash(),
             at,
             salt: self.salt(),
             step: process.image.step,

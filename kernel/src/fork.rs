@@ -253,7 +253,7 @@ async fn commit(
         commit: Commit { row, records: Vec::new(), values, consumed, sent, blobs },
         drafts,
         heads,
-        program: kernel_types::hash_bytes(&image.saved.bytes),
+        program: image.program_hash(),
         at: ink.at,
         salt: ink.salt(),
         step: image.step,

@@ -1,9 +1,9 @@
 //! The process image: what a store keeps of a process, written with every commit. Small by rule.
 
 use kernel_types::{
-    AgentRow, BlobHash, Budget, Call, CodecError, ExitStatus, PastMoment, Pid, Priority, ProcessInfo,
+    AgentRow, BlobHash, Budget, Call, CodecError, ExitStatus, Hash, PastMoment, Pid, Priority, ProcessInfo,
     ProcessState, RateLimit, Recovery, Reservation, Seq, Signal, StepNo, SuspendReason, SyscallNo, Timestamp,
-    Usage, WaitReason,
+    Usage, WaitReason, hash_bytes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,8 @@ pub(crate) struct Image {
     pub(crate) spawned_at: Timestamp,
     pub(crate) waited_ms: u64,
     pub(crate) step: StepNo,
-    pub(crate) saved: Saved,
+    /// What its program saved at the end of its last step; nothing before its first.
+    pub(crate) saved: Option<Saved>,
     /// The calls of the last step, in order.
     pub(crate) open: Vec<OpenCall>,
     pub(crate) signal: Option<Signal>,
@@ -57,6 +58,13 @@ pub(crate) struct Image {
     pub(crate) checkpoints: Vec<Checkpoint>,
     /// What it is a fork of.
     pub(crate) origin: Option<PastMoment>,
+}
+
+impl Image {
+    /// The hash of what its program saved, as the record of a step says it.
+    pub(crate) fn program_hash(&self) -> Hash {
+        hash_bytes(self.saved.as_ref().map_or(&[][..], |saved| &saved.bytes))
+    }
 }
 
 /// What a page table is rebuilt from: a snapshot, if there is one, the changes of stretches of journals, then those of the

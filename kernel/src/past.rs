@@ -82,6 +82,9 @@ pub async fn moment(store: &dyn Store, pid: Pid, wanted: &Moment) -> Result<Past
             let missing = || refused(format!("process {pid} has no checkpoint {name:?}; it has {has}"));
             (of, before) = found.map(|(_, at)| (at.pid, at.record)).ok_or_else(missing)?;
         }
+        Moment::Step(step) if *step > image.step => {
+            return Err(refused(format!("process {pid} has made {} steps so far", image.step)));
+        }
         Moment::Step(step) => {
             let mut origin = image.origin;
             // What lies before a fork is in the journal of the process it was forked from.
@@ -239,7 +242,7 @@ impl Past {
     /// Where the chain over its page changes was, if this is the state that the journal's record of the moment names.
     pub(crate) async fn verified(&self, store: &dyn Store) -> Result<Hash, KernelError> {
         let record = store.records(self.at.pid, self.at.record, 1).await?;
-        let program = kernel_types::hash_bytes(&self.image.saved.bytes);
+        let program = self.image.program_hash();
         match event_of(store, record.first()).await? {
             Some(Event::Step { program: then, pages, .. }) if then == program => Ok(pages),
             _ => Err(KernelError::Damaged {

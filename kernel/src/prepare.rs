@@ -108,7 +108,7 @@ impl Core {
                 // Calls that were made while the signal was on its way.
                 core.cancel_open(process, "ended by TERM");
                 Input::Signal(signal)
-            } else if process.image.step.0 == 0 {
+            } else if process.image.saved.is_none() {
                 Input::Start((*process.spec).clone())
             } else {
                 let (step, pid) = (process.image.step, process.pid);
@@ -146,7 +146,7 @@ impl Core {
             match stepped {
                 Stepped::Faulted(reason) => core.end(process, ExitStatus::Faulted(reason)),
                 Stepped::Done(Step::Exit(status), saved) => {
-                    process.image.saved = saved;
+                    process.image.saved = Some(saved);
                     core.end(process, status);
                 }
                 Stepped::Done(Step::Calls(calls), _) if calls.is_empty() => {
@@ -158,7 +158,7 @@ impl Core {
                     core.end(process, ExitStatus::Faulted(reason));
                 }
                 Stepped::Done(Step::Calls(calls), saved) => {
-                    process.image.saved = saved;
+                    process.image.saved = Some(saved);
                     let open = calls.iter().zip(0..).map(|(call, seq)| OpenCall {
                         seq: Seq(seq),
                         no: call.number(),

@@ -79,7 +79,7 @@ pub(crate) async fn rebuild(
     let damaged = |reason: String| KernelError::Damaged { pid, reason };
     let factory = parts.programs.get(&image.program);
     let factory = factory.ok_or_else(|| damaged(format!("no program {:?} is registered", image.program)))?;
-    let program = if image.step.0 == 0 { factory.start(spec) } else { factory.load(&image.saved) };
+    let program = image.saved.as_ref().map_or_else(|| factory.start(spec), |saved| factory.load(saved));
     let program = program.map_err(|error| damaged(error.to_string()))?;
     let mut staged = HashMap::new();
     let config = parts.pager_config(spec);

@@ -11,7 +11,7 @@ use crate::core::{Core, Spent};
 use crate::device::panic_text;
 use crate::image::{Image, PageSource};
 use crate::process::Process;
-use crate::program::{Program, ProgramError, ProgramFactory, Saved};
+use crate::program::{Program, ProgramError, ProgramFactory};
 
 /// Why a child is not started.
 pub(crate) enum NoSpawn {
@@ -76,7 +76,7 @@ impl Core {
             spawned_at: self.now(),
             waited_ms: 0,
             step: kernel_types::StepNo(0),
-            saved: Saved::default(),
+            saved: None,
             open: Vec::new(),
             signal: None,
             suspended: None,

@@ -1,6 +1,7 @@
 //! How many bytes of a database a growing conversation takes for each byte that is said.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kernel_storage::{Blob, Commit, CommitOutcome, SqliteStore, Store};
 use kernel_types::{AgentRow, Epoch, Hash, Pid, Record, StepNo, Timestamp};
@@ -72,10 +73,10 @@ async fn talk(store: &Arc<dyn Store>, messages: std::ops::RangeInclusive<u64>) {
 }
 
 #[track_caller]
-fn check(sizes: [u64; 3], most: f64) {
+fn check(sizes: [u64; 3]) {
     let raw = 400 * LENGTH as u64;
     let ratios = [sizes[1] - sizes[0], sizes[2] - sizes[1]].map(|bytes| bytes as f64 / raw as f64);
-    assert!(ratios.iter().all(|ratio| *ratio < most), "{ratios:?}");
+    assert!(ratios.iter().all(|ratio| *ratio < 1.2), "{ratios:?}");
     // Twice as much takes twice as much.
     assert!(ratios[1] < 1.15 * ratios[0], "{ratios:?}");
 }
@@ -91,7 +92,21 @@ async fn a_growing_conversation_on_sqlite() {
         store.close().await.unwrap();
         sizes.push(std::fs::metadata(&path).unwrap().len());
     }
-    check(sizes.try_into().unwrap(), 1.2);
+    check(sizes.try_into().unwrap());
+}
+
+/// What updates of the one row left behind is not of the conversation. As long as another test's transaction might still read
+/// those, they are kept.
+async fn one_row_left(place: &Place) {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        run_sql(&place.url, &format!("VACUUM (FULL) {}.agent", place.schema)).await;
+        let size: u64 = place.text("SELECT pg_relation_size('{s}.agent')::text").await.parse().unwrap();
+        if size <= 16 << 10 {
+            return;
+        }
+        assert!(Instant::now() < end, "{size} bytes for one row");
+    }
 }
 
 #[tokio::test]
@@ -101,16 +116,12 @@ async fn a_growing_conversation_on_postgres() {
     let mut sizes = Vec::new();
     for part in [1..=1, 2..=401, 402..=801] {
         talk(&store, part).await;
-        // What updates of rows and beginnings of pages left behind is not of the conversation.
-        for table in ["agent", "event", "blob", "blob_ref"] {
-            run_sql(&place.url, &format!("VACUUM (FULL) {}.{table}", place.schema)).await;
-        }
+        one_row_left(&place).await;
         let size = "SELECT sum(pg_total_relation_size(oid))::text FROM pg_class \
                     WHERE relnamespace = '{s}'::regnamespace AND relkind = 'r'";
         sizes.push(place.text(size).await.parse().unwrap());
     }
-    // The aim is 1.2: heads of rows and three indexes of hashes are what is above it.
-    check(sizes.try_into().unwrap(), 1.35);
+    check(sizes.try_into().unwrap());
 }
 
 /// Each commit has a text like the one before it, which is stored packed with the one before that.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use kernel::mediation::entries;
 use kernel::{KernelError, Moment, StoredSpace, Until, checkpoint, checkpoints, moment};
 use kernel_context::{MemorySwap, PagerConfig, Replacement};
-use kernel_storage::{MemoryStore, SqliteStore, Store};
+use kernel_storage::{Commit, CommitOutcome, MemoryStore, SqliteStore, Store, StoreError, Version};
 use kernel_types::{
-    Answer, Budget, Call, ErrorKind, Event, ExitStatus, Hash, MicroUsd, Pid, ProcessState, Signal, Spec,
-    StepNo,
+    AgentRow, Answer, Budget, Call, ErrorKind, Event, ExitStatus, Hash, MicroUsd, Pid, ProcessState, Record,
+    Signal, Spec, StepNo,
 };
 
 use crate::world::{PRICED, STREAM, World, get, infer, page, put, receive, script, tool};
@@ -326,6 +326,8 @@ async fn bad_moments_get_one_clear_error_and_make_nothing() {
     let named = Moment::Checkpoint("never".to_owned());
     assert!(refused(world.kernel.fork(pid, &named, None).await).contains("it has none"));
     assert!(refused(world.kernel.restore(pid, &named).await).contains("no checkpoint \"never\""));
+    let late = refused(world.kernel.fork(pid, &Moment::Step(StepNo(99)), None).await);
+    assert!(late.contains("has made 1 steps so far"), "{late}");
     let nobody = Pid::fresh();
     assert!(refused(world.kernel.fork(nobody, &Moment::Now, None).await).contains("no process"));
     for name in ["", "7", "now", "a\nb", &"x".repeat(65)] {
@@ -360,4 +362,120 @@ async fn a_fork_without_a_kernel_is_run_by_the_next_one() {
     world.run().await;
     assert_eq!(world.info(fork.pid).await.usage.calls, STEPS - 3);
     world.end().await;
+}
+
+/// Before its first step a program has saved nothing: it begins anew, under steps that it had not made yet.
+#[tokio::test]
+async fn a_process_goes_back_to_before_its_first_step() {
+    let (stores, _folder) = stores().await;
+    for store in stores {
+        let world = on(&store).await;
+        let pid = world.spawn(vec![vec![put("n", "1")], vec![receive()], vec![get("n")]]).await;
+        world.run().await;
+        world.kernel.restore(pid, &Moment::Step(StepNo(0))).await.unwrap();
+        assert_eq!(values(&*store, pid).await, []);
+        drop(world);
+        let world = on(&store).await;
+        world.kernel.resume(pid).await.unwrap();
+        world.run().await;
+        assert_eq!(values(&*store, pid).await, [pair("n", "1")], "it made its first step again");
+        world.kernel.send(pid, "go on").await.unwrap();
+        world.run().await;
+        assert!(matches!(world.state(pid).await, ProcessState::Exited(ExitStatus::Ok(_))));
+        world.end().await;
+    }
+}
+
+/// Who went back and is loaded again still knows the children that go on meanwhile.
+#[tokio::test]
+async fn who_goes_back_knows_its_children() {
+    let world = World::new().await;
+    let child = script(vec![vec![receive()]]);
+    let wait = Call::Wait(kernel_types::WaitArgs::default());
+    let pid = world.spawn(vec![vec![crate::world::spawn(child)], vec![receive()], vec![wait]]).await;
+    world.run().await;
+    let child = world.child_of(pid).await;
+    world.kernel.restore(pid, &Moment::Now).await.unwrap();
+    world.kernel.resume(pid).await.unwrap();
+    world.run().await;
+    world.kernel.send(pid, "go on").await.unwrap();
+    world.kernel.send(child, "go on").await.unwrap();
+    world.run().await;
+    let results = world.results(pid).await;
+    let waited = results.values().next_back().unwrap();
+    assert!(matches!(waited, Ok(Answer::Exited { pid, .. }) if *pid == child), "{results:?}");
+    world.end().await;
+}
+
+/// Never commits the first row of a child.
+#[derive(Clone)]
+struct Childless {
+    store: MemoryStore,
+}
+
+#[async_trait::async_trait]
+impl kernel_storage::Journal for Childless {
+    async fn claim(&self) -> Result<kernel_types::Epoch, StoreError> {
+        self.store.claim().await
+    }
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        if batch.iter().any(|commit| commit.row.revision == 1 && commit.row.parent != Pid::INIT) {
+            std::future::pending::<()>().await;
+        }
+        self.store.commit(batch).await
+    }
+    async fn agent(&self, pid: Pid) -> Result<Option<AgentRow>, StoreError> {
+        self.store.agent(pid).await
+    }
+    async fn agents(
+        &self,
+        after: Option<Pid>,
+        live: bool,
+        limit: usize,
+    ) -> Result<Vec<AgentRow>, StoreError> {
+        self.store.agents(after, live, limit).await
+    }
+    async fn records(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.store.records(pid, from, limit).await
+    }
+    async fn values(&self, pid: Pid) -> Result<Vec<(String, String)>, StoreError> {
+        self.store.values(pid).await
+    }
+    async fn as_of(&self, pid: Pid, records: u64) -> Result<Option<Version>, StoreError> {
+        self.store.as_of(pid, records).await
+    }
+}
+
+kernel_storage::delegate_store!(Childless, store);
+
+/// A `fork` that was in flight made nobody: who goes back to it made the call, and does not take itself for its own fork. A fork
+/// of that moment is one.
+#[tokio::test]
+async fn who_goes_back_to_a_fork_is_not_the_fork() {
+    let store = MemoryStore::new();
+    let childless = Childless { store: store.clone() };
+    let world = World::with(|builder| builder.store(childless)).await;
+    let pid = world.spawn(vec![vec![Call::Fork], vec![Call::Now]]).await;
+    let open = async {
+        let made = |entry: &kernel::mediation::Entry| matches!(entry.event, Event::Intent { .. });
+        while !entries(&store, pid).await.iter().any(made) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = world.run() => panic!("the fork ended"),
+        () = open => {}
+    }
+    drop(world);
+    let fork = kernel::fork(&store, pid, &Moment::Now, None).await.unwrap();
+    kernel::restore(&store, pid, &Moment::Now).await.unwrap();
+    let told = async |pid: Pid| {
+        entries(&store, pid).await.into_iter().find_map(|entry| match entry.event {
+            Event::Restored { results, .. } | Event::Forked { results, .. } => Some(results),
+            _ => None,
+        })
+    };
+    let back = told(pid).await.unwrap();
+    assert_eq!(back[0].as_ref().unwrap().as_ref().unwrap_err().kind, ErrorKind::Interrupted);
+    assert_eq!(told(fork.pid).await.unwrap(), [Some(Ok(Answer::Forked { from: pid }))]);
 }

@@ -11,8 +11,7 @@ mod pool;
 mod sizes;
 mod turmoil;
 
-use kernel_sched::{Charge, Demand, Entry, Fair, Fifo, Grant, Micros, SchedError, Scheduler, Slot, Standing};
-use kernel_types::Pid;
+use kernel_sched::{Fair, Scheduler};
 
 use self::pool::Policy;
 
@@ -44,38 +43,4 @@ fn bounded(case: impl Fn(Policy) -> (u64, u64), rival: impl Scheduler + 'static)
     let (measured, most) = case(Box::new(rival));
     println!("{name}: {measured} of at most {most}");
     assert!(measured > most, "{name} keeps the bound of {most} as well, with {measured}: it shows nothing");
-}
-
-/// Whoever is warm goes first, whatever it had.
-#[derive(Default)]
-struct WarmFirst(Fifo);
-
-impl Scheduler for WarmFirst {
-    fn name(&self) -> &'static str {
-        "warm first"
-    }
-
-    fn admit(&mut self, entry: Entry, now: Micros) -> Result<(), SchedError> {
-        self.0.admit(entry, now)
-    }
-
-    fn request(&mut self, pid: Pid, demand: Demand, now: Micros) -> Result<(), SchedError> {
-        self.0.request(pid, demand, now)
-    }
-
-    fn next(&mut self, slot: &Slot<'_>, now: Micros) -> Option<Grant> {
-        slot.warm.iter().find_map(|pid| self.0.take(*pid, slot, now)).or_else(|| self.0.next(slot, now))
-    }
-
-    fn settle(&mut self, pid: Pid, charge: Charge, now: Micros) -> Result<(), SchedError> {
-        self.0.settle(pid, charge, now)
-    }
-
-    fn withdraw(&mut self, pid: Pid, leave: bool, now: Micros) -> Result<bool, SchedError> {
-        self.0.withdraw(pid, leave, now)
-    }
-
-    fn standing(&self, pid: Pid) -> Option<Standing> {
-        self.0.standing(pid)
-    }
 }
