@@ -11,7 +11,6 @@ use kernel_types::{AgentRow, BlobHash, Hash, Pid};
 
 use crate::core::Core;
 use crate::device::panic_text;
-use crate::engine::Again;
 use crate::error::KernelError;
 use crate::image::PageSource;
 use crate::process::Process;
@@ -254,57 +253,22 @@ impl Core {
 
     /// Forgets a process that another kernel runs now. Nothing of it is started any more.
     pub(crate) fn drop_process(&mut self, pid: Pid) {
-        if let Some(mut process) = self.remove(pid) {
-            self.abort_all(&mut process);
-            self.forget_slots(pid);
+        if let Some(process) = self.put_down(pid) {
             self.forget_subscriptions(&process);
-            self.stop_clock(&mut process);
-            self.release_all(pid);
-            if process.image.exited.is_none() {
-                self.ledger.leave(process.account, &process.image.rated);
-            }
         }
     }
 
-    /// What a kernel before this one had on its way was committed after this one had loaded the process: it is loaded again. Until
-    /// then it is known of, though nobody can reach it.
-    fn reload(&mut self, pid: Pid) {
-        if let Some(mut process) = self.remove(pid) {
-            self.abort_all(&mut process);
-            self.forget_slots(pid);
-            self.stop_clock(&mut process);
-            self.release_all(pid);
-            if process.image.exited.is_none() {
-                self.ledger.leave(process.account, &process.image.rated);
-            }
+    /// Stops all that a process does here; its subscriptions stay.
+    pub(crate) fn put_down(&mut self, pid: Pid) -> Option<Box<Process>> {
+        let mut process = self.remove(pid)?;
+        self.abort_all(&mut process);
+        self.forget_slots(pid);
+        self.stop_clock(&mut process);
+        self.release_all(pid);
+        if process.image.exited.is_none() {
+            self.ledger.leave(process.account, &process.image.rated);
         }
-        if self.reloading.insert(pid) {
-            self.reloads.push(pid);
-        }
-    }
-
-    /// Takes it over as the store has it now, unless it ended or yet another kernel has it.
-    pub(crate) fn reloaded(&mut self, pid: Pid, found: Result<Again, KernelError>) {
-        self.reloading.remove(&pid);
-        self.topics.forget(pid);
-        let Again { loaded, mail, since } = match found {
-            Ok(again) => again,
-            Err(error) => return self.fail(error),
-        };
-        if let Some(loaded) = loaded {
-            let parent = loaded.process.parent;
-            self.adopt(vec![loaded]);
-            // It may be a child that the kernel before had made already.
-            self.spawned(pid, parent);
-        }
-        // What came with the late commit, before anything that its sender sends from now on; to those as well that are not loaded yet.
-        self.late_mail.extend(mail);
-        let late = self.late_mail.clone();
-        self.deliver_all(late, false);
-        if self.reloading.is_empty() {
-            self.late_mail.clear();
-        }
-        self.cursor = self.cursor.min(since);
+        Some(process)
     }
 
     /// The kernel cannot go on: nothing more is started, whoever runs it is told.

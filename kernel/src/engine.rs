@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kernel_storage::{Arrival, CommitOutcome, Store, StoreError};
-use kernel_types::{BlobHash, CallKey, Epoch, Mail, Pid};
+use kernel_storage::{Arrival, CommitOutcome, StoreError};
+use kernel_types::{BlobHash, CallKey, Mail, Pid};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
@@ -22,9 +22,9 @@ use crate::commit::Batch;
 use crate::core::{Core, Mode};
 use crate::device::{End, Start, panic_text};
 use crate::error::KernelError;
-use crate::parts::Parts;
+use crate::parts::{Parts, patiently};
 use crate::prepare::{Fault, Stepped};
-use crate::recover::Loaded;
+use crate::reload::{self, Again};
 use crate::vectors::{self, Embedded, Text};
 
 /// What reaches the engine from tasks and from outside.
@@ -38,13 +38,6 @@ pub(crate) enum Message {
     Vectors(Pid, Vec<Embedded>),
     /// Mail that arrived after the cursor of that time.
     Arrivals(Arrival, Result<Vec<(Arrival, Mail)>, StoreError>),
-}
-
-/// A process as the store has it now, unless it is over or another kernel's, and the mail that is there since.
-pub(crate) struct Again {
-    pub(crate) loaded: Option<Loaded>,
-    pub(crate) mail: Vec<Mail>,
-    pub(crate) since: Arrival,
 }
 
 pub(crate) struct Shared {
@@ -331,7 +324,7 @@ fn turn(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, generation: u64) 
         }
     }
     for pid in std::mem::take(&mut core.reloads) {
-        reload(shared, core, pid);
+        reload::reload(shared, core, pid);
     }
     if core.wants_poll() {
         poll_mail(shared, core);
@@ -474,72 +467,11 @@ fn load(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, missing
     core.in_flight.loads += 1;
     let teller = Arc::clone(shared);
     shared.runtime.spawn(async move {
-        let patience = tokio::time::Instant::now() + teller.parts.limits.store_patience;
-        let mut pause = Duration::from_millis(10);
-        let mut result = crate::recover::fetch(&*teller.parts.store, &missing).await;
-        while tokio::time::Instant::now() < patience
-            && result.as_ref().is_err_and(|error| error.retry() != kernel_types::Retry::Never)
-        {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(500));
-            result = crate::recover::fetch(&*teller.parts.store, &missing).await;
-        }
+        let parts = &teller.parts;
+        let ask = || crate::recover::fetch(&*parts.store, &missing);
+        let result = patiently(parts.limits.store_patience, KernelError::retry, ask).await;
         teller.tell(Message::Bodies(pid, result));
     });
-}
-
-/// Loads a process anew that another kernel changed.
-fn reload(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid) {
-    core.in_flight.loads += 1;
-    let (teller, epoch, since) = (Arc::clone(shared), core.epoch, core.cursor);
-    shared.runtime.spawn(async move {
-        let patience = tokio::time::Instant::now() + teller.parts.limits.store_patience;
-        let mut pause = Duration::from_millis(10);
-        let found = loop {
-            match again(&teller, pid, epoch, since).await {
-                Err(error)
-                    if error.retry() != kernel_types::Retry::Never
-                        && tokio::time::Instant::now() < patience =>
-                {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_millis(500));
-                }
-                found => break found,
-            }
-        };
-        teller.tell(Message::Reloaded(pid, found));
-    });
-}
-
-async fn again(shared: &Shared, pid: Pid, epoch: Epoch, since: Arrival) -> Result<Again, KernelError> {
-    let loaded = match shared.parts.store.agent(pid).await? {
-        Some(row) if row.epoch < epoch && !row.exited => {
-            // Before its mail is read: a child that ends meanwhile is in one of the two.
-            let children = children(&*shared.parts.store, pid).await?;
-            let mut loaded = crate::recover::load(&shared.parts, &shared.bodies, row).await?;
-            loaded.process.children.extend(children);
-            Some(loaded)
-        }
-        _ => None,
-    };
-    let (mut mail, mut last) = (Vec::new(), since);
-    loop {
-        let arrived = shared.parts.store.arrivals(last, 256).await?;
-        let Some((newest, _)) = arrived.last() else { return Ok(Again { loaded, mail, since }) };
-        last = *newest;
-        mail.extend(arrived.into_iter().map(|(_, mail)| mail));
-    }
-}
-
-/// The children of a process that have not ended, whoever runs them.
-async fn children(store: &dyn Store, pid: Pid) -> Result<Vec<Pid>, KernelError> {
-    let (mut children, mut last) = (Vec::new(), None);
-    loop {
-        let rows = store.agents(last, true, 1024).await?;
-        let Some(row) = rows.last() else { return Ok(children) };
-        last = Some(row.pid);
-        children.extend(rows.iter().filter(|row| row.parent == pid).map(|row| row.pid));
-    }
 }
 
 fn embed(shared: &Arc<Shared>, core: &mut MutexGuard<'_, Core>, pid: Pid, texts: Vec<Text>) {

@@ -17,6 +17,7 @@ use crate::core::{Core, Spent};
 use crate::device::{End, Start, broken, guarded};
 use crate::error::KernelError;
 use crate::fork::{fork_image, restored_image};
+use crate::parts::patiently;
 use crate::past::{Moment, Past, moment};
 use crate::process::Process;
 use crate::program::Program;
@@ -78,18 +79,9 @@ impl Core {
         let (parts, bodies) = (Arc::clone(&self.parts), Arc::clone(&self.bodies));
         let timeout = parts.limits.store_patience.saturating_add(parts.limits.step);
         let work = async move {
-            let patience = tokio::time::Instant::now() + parts.limits.store_patience;
-            let mut pause = std::time::Duration::from_millis(10);
-            loop {
-                match other(&parts, &bodies, pid, &wanted).await {
-                    Err(error) if error.retry() != Retry::Never && tokio::time::Instant::now() < patience => {
-                        tracing::warn!(%error, "the store is asked again");
-                        tokio::time::sleep(pause).await;
-                        pause = (pause * 2).min(std::time::Duration::from_millis(500));
-                    }
-                    read => return End::Other(read.map(Box::new)),
-                }
-            }
+            let ask = || other(&parts, &bodies, pid, &wanted);
+            let read = patiently(parts.limits.store_patience, KernelError::retry, ask).await;
+            End::Other(read.map(Box::new))
         };
         self.starts.push_back(Start { key, attempt: pending.attempt, future: guarded(work, timeout) });
         self.expect_end(key, timeout);

@@ -37,6 +37,7 @@ mod profile;
 mod program;
 pub mod programs;
 mod recover;
+mod reload;
 mod resources;
 mod retry;
 mod seal;

@@ -8,7 +8,6 @@
 //! with `self/`, is the calling process's own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kernel_storage::{
     Filter, MemoryHit, MemoryItem, MemorySearch, Metadata, Scalar, SearchMode, StoreError, StoreErrorKind,
@@ -23,7 +22,7 @@ use serde_json::{Map, Number, Value};
 use crate::core::{Core, Spent};
 use crate::device::{End, Start, broken, guarded};
 use crate::locks::of_tenant;
-use crate::parts::Parts;
+use crate::parts::{Parts, patiently};
 use crate::process::Process;
 use crate::vectors::vector_of;
 
@@ -41,8 +40,6 @@ const MAX_ANSWER: usize = 1 << 20;
 const OWN: &str = "kernel.";
 const AT: &str = "kernel.at";
 const IMPORTANCE: &str = "kernel.importance";
-/// Pauses between tries while the store is away: the first, the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// What is asked of the memory.
 enum Asked {
@@ -135,26 +132,15 @@ async fn carry_out(parts: &Parts, memory: &dyn Vectors, mut asked: Asked) -> Res
             Asked::Search(search) => search.vector = vector,
         }
     }
-    let patience = tokio::time::Instant::now() + parts.limits.store_patience;
-    let (mut pause, longest) = PAUSES;
-    loop {
-        let answered = match &asked {
+    let ask = || async {
+        match &asked {
             Asked::Remember(item) => {
                 memory.remember(vec![item.clone()]).await.map(|()| Answer::Remembered { id: item.id.clone() })
             }
             Asked::Search(search) => memory.search(search.clone()).await.map(found),
-        };
-        match answered {
-            Err(error)
-                if error.retry() != kernel_types::Retry::Never && tokio::time::Instant::now() < patience =>
-            {
-                tracing::warn!(%error, "the long-term memory is asked again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
-            }
-            answered => return answered,
         }
-    }
+    };
+    patiently(parts.limits.store_patience, StoreError::retry, ask).await
 }
 
 /// The namespace as the store knows it.

@@ -10,10 +10,13 @@ use kernel_sched::CpuLimits;
 use kernel_security::{Policy, Sandbox};
 use kernel_storage::{Store, Vectors};
 use kernel_tools::Registry;
-use kernel_types::{Capabilities, ModelInfo, Spec, Tokens, ToolCallArgs};
+use kernel_types::{Capabilities, ModelInfo, Retry, Spec, Tokens, ToolCallArgs};
 
 use crate::clock::Clock;
 use crate::program::ProgramFactory;
+
+/// What is away is asked at least so often: all goes on within a second of its return.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Bounds of a kernel. Every queue, wait and size has one.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +142,30 @@ impl Parts {
             window: spec.window.unwrap_or(default),
             cache: info.map(|info| info.cache).unwrap_or_default(),
             keep_warm: self.keep_warm,
+        }
+    }
+}
+
+/// Asks again, ever less often, what fails for a passing reason, for so long after the first time.
+pub(crate) async fn patiently<T, E, Asked>(
+    patience: Duration,
+    retry: impl Fn(&E) -> Retry,
+    mut ask: impl FnMut() -> Asked,
+) -> Result<T, E>
+where
+    E: std::fmt::Display,
+    Asked: Future<Output = Result<T, E>>,
+{
+    let end = tokio::time::Instant::now() + patience;
+    let mut pause = Duration::from_millis(10);
+    loop {
+        match ask().await {
+            Err(error) if retry(&error) != Retry::Never && tokio::time::Instant::now() < end => {
+                tracing::warn!(%error, "asked again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            answer => return answer,
         }
     }
 }
