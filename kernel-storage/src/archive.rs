@@ -32,6 +32,26 @@ pub struct ProcessCopy {
 }
 
 impl ProcessCopy {
+    /// The same with the bodies it refers to, which may go while it is copied.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) async fn with_bodies(
+        self,
+        store: &impl crate::Blobs,
+        refs: &[kernel_types::BlobHash],
+    ) -> Result<Self, StoreError> {
+        let mut blobs = Vec::with_capacity(refs.len());
+        for (hash, bytes) in refs.iter().zip(store.blobs(refs).await?) {
+            let bytes = bytes.ok_or_else(|| {
+                let pid = self.row.pid;
+                let message =
+                    format!("table blob, row {hash}: the body went while process {pid} was being copied");
+                StoreError::new(StoreErrorKind::Corrupt, "copy", message)
+            })?;
+            blobs.push(Blob { hash: *hash, bytes });
+        }
+        Ok(Self { blobs, ..self })
+    }
+
     /// Looks whether it is whole: its numbers are without gaps, its head is its last record's, and each body has the
     /// hash that is its address.
     ///

@@ -16,7 +16,7 @@ use super::row::{self, AGENT, EVENT};
 use super::statement::{Rows, uuid, write_bodies};
 use crate::archive::there_already;
 use crate::pack::{Packed, pack};
-use crate::{Archive, Blob, Blobs, ProcessCopy, StoreError, StoreErrorKind, version};
+use crate::{Archive, ProcessCopy, StoreError, StoreErrorKind, version};
 
 /// The bytes of bodies of one statement, unless one body has more.
 const BODIES: usize = 4 << 20;
@@ -123,16 +123,7 @@ impl PostgresStore {
 impl Archive for PostgresStore {
     async fn take_out(&self, pid: Pid) -> Result<Option<ProcessCopy>, StoreError> {
         let Some((copy, refs)) = self.shared.reader.take_out(pid).await? else { return Ok(None) };
-        let mut blobs = Vec::with_capacity(refs.len());
-        for (hash, bytes) in refs.iter().zip(self.blobs(&refs).await?) {
-            let bytes = bytes.ok_or_else(|| {
-                let message =
-                    format!("table blob, row {hash}: the body went while process {pid} was being copied");
-                StoreError::new(StoreErrorKind::Corrupt, "copy", message)
-            })?;
-            blobs.push(Blob { hash: *hash, bytes });
-        }
-        Ok(Some(ProcessCopy { blobs, ..copy }))
+        Ok(Some(copy.with_bodies(self, &refs).await?))
     }
 
     async fn put_in(&self, copy: ProcessCopy) -> Result<(), StoreError> {
